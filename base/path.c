@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Paths below a directory descriptor: the openat2 forms that containers and archives need. See fd.h. */
+#include "base/fd.h"
+#include "base/str.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+
+static int openat2_retry(int dir, const char *path, int flags, mode_t mode, uint64_t resolve)
+{
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+        .mode = flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)) ? mode : 0,
+        .resolve = resolve,
+    };
+    long fd;
+
+    /* openat2(2): EAGAIN when a rename raced the ".." checks of scoped resolution */
+    for (int tries = 0; tries < 64; tries++) {
+        fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
+        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
+            break;
+    }
+    return fd < 0 ? -errno : (int)fd;
+}
+
+int path_open_in(int root, const char *path, int flags, mode_t mode)
+{
+    return openat2_retry(root, path, flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+}
+
+int path_open_plain(int dir, const char *path, int flags, mode_t mode)
+{
+    return openat2_retry(dir, path, flags, mode,
+                         RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+}
+
+/* Opens or makes one plain directory component below `dir`. */
+static int step_in(int dir, const char *name, mode_t mode)
+{
+    const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW;
+    int fd = path_open_plain(dir, name, flags, 0);
+
+    if (fd != -ENOENT)
+        return fd;
+    if (mkdirat(dir, name, mode) < 0 && errno != EEXIST)
+        return -errno;
+    return path_open_plain(dir, name, flags, 0);
+}
+
+/* The longest leading part of `path` that exists, opened; *rest is what is missing behind it. */
+static int open_existing(int root, char *path, char **rest)
+{
+    char *cut = path + strlen(path);
+
+    for (;;) {
+        char saved = *cut;
+        int fd;
+
+        *cut = 0;
+        fd = path_open_in(root, *path ? path : ".", O_PATH | O_DIRECTORY, 0);
+        *cut = saved;
+        if (fd != -ENOENT || cut == path) {
+            *rest = cut;
+            return fd;
+        }
+        while (cut > path && cut[-1] == '/')
+            cut--;
+        while (cut > path && cut[-1] != '/')
+            cut--;
+    }
+}
+
+int path_make_dirs_in(int root, const char *path, mode_t mode)
+{
+    autofree char *copy = strdup(path);
+    char *rest = NULL, *save = NULL;
+    autoclose int dir = -1;
+
+    if (!copy)
+        return -ENOMEM;
+    dir = open_existing(root, copy, &rest);
+    if (dir < 0)
+        return dir;
+    for (char *name = strtok_r(rest, "/", &save); name; name = strtok_r(NULL, "/", &save)) {
+        int next;
+
+        /* ".." behind a part that does not exist has no meaning that a link could not change */
+        if (streq(name, ".."))
+            return -ENOENT;
+        if (streq(name, "."))
+            continue;
+        next = step_in(dir, name, mode);
+        if (next < 0)
+            return next;
+        fd_close(dir);
+        dir = next;
+    }
+    return take_fd(&dir);
+}
+
+enum { REMOVE_DEPTH_MAX = 4096 };
+
+static int remove_at(int dirfd, const char *name, dev_t device, unsigned depth);
+
+static int remove_children(int fd, dev_t device, unsigned depth)
+{
+    DIR *dir = fdopendir(fd);
+    struct dirent *entry;
+    int first = 0;
+
+    if (!dir) {
+        fd_close(fd);
+        return -errno;
+    }
+    while ((entry = readdir(dir))) {
+        int r;
+
+        if (streq(entry->d_name, ".") || streq(entry->d_name, ".."))
+            continue;
+        r = remove_at(dirfd(dir), entry->d_name, device, depth + 1);
+        if (r < 0 && first == 0)
+            first = r;
+    }
+    closedir(dir);
+    return first;
+}
+
+static int remove_at(int dirfd, const char *name, dev_t device, unsigned depth)
+{
+    struct stat st;
+    int fd, r;
+
+    if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM)
+        return -errno;
+    if (depth > REMOVE_DEPTH_MAX)
+        return -ELOOP;
+    fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (fstat(fd, &st) < 0 || (device && st.st_dev != device)) {
+        fd_close(fd);
+        return -EXDEV;
+    }
+    r = remove_children(fd, st.st_dev, depth);
+    if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT && r == 0)
+        r = -errno;
+    return r;
+}
+
+int path_remove_tree(int dirfd, const char *name)
+{
+    return remove_at(dirfd, name, 0, 0);
+}
+
+int path_make_dirs(const char *path, mode_t mode)
+{
+    autofree char *copy = strdup(path);
+
+    if (!copy)
+        return -ENOMEM;
+    for (char *p = copy + 1;; p++) {
+        char saved = *p;
+
+        if (saved && saved != '/')
+            continue;
+        *p = 0;
+        if (mkdir(copy, mode) < 0 && errno != EEXIST)
+            return -errno;
+        *p = saved;
+        if (!saved)
+            return 0;
+    }
+}
+
+char *path_clean(const char *path)
+{
+    bool absolute = *path == '/';
+    char *out = malloc(strlen(path) + 2), *end;
+
+    if (!out)
+        return NULL;
+    end = out;
+    if (absolute)
+        *end++ = '/';
+    while (*path) {
+        size_t n = strcspn(path, "/");
+        char *base = out + absolute;
+
+        if (n == 2 && path[0] == '.' && path[1] == '.') {
+            char *last = end;
+
+            while (last > base && last[-1] != '/')
+                last--;
+            if (end > base && !(end - last == 2 && last[0] == '.' && last[1] == '.')) {
+                end = last > base ? last - 1 : base;
+                n = 0;
+            } else if (absolute) {
+                n = 0;
+            }
+        } else if (n == 1 && path[0] == '.') {
+            n = 0;
+        }
+        if (n > 0) {
+            if (end > base)
+                *end++ = '/';
+            memmove(end, path, n);
+            end += n;
+        }
+        path += strcspn(path, "/");
+        path += strspn(path, "/");
+    }
+    if (end == out)
+        *end++ = '.';
+    *end = 0;
+    return out;
+}
