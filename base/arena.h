@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An arena: allocations that live and die together (one parsed document, one request, one build step).
- * Memory is zeroed. Not thread-safe. All of it goes with arena_free.
+ * An arena: allocations that live and die together (one parsed document, one request, one build
+ * step). Memory is zeroed. Not thread-safe. All of it goes with arena_free.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H

@@ -40,7 +40,7 @@ static void test_sizes(void **state)
     static const struct {
         const char *text;
         int64_t value;
-    } good[] = { { "0", 0 },        { "64", 64 },          { "64k", 65536 },    { "64KB", 65536 },
+    } good[] = { { "0", 0 },         { "64", 64 },           { "64k", 65536 },    { "64KB", 65536 },
                  { "64KiB", 65536 }, { "1.5g", 1610612736 }, { "2 mb", 2097152 }, { "7b", 7 } };
     int64_t v;
 
@@ -81,9 +81,10 @@ static void test_arena(void **state)
 
 static void test_clean(void **state)
 {
-    static const char *cases[][2] = { { "/a/../../b/./c//", "/b/c" }, { "a/..", "." },
-                                      { "../a", "../a" },             { "../../a/..", "../.." },
-                                      { "/", "/" },                   { "", "." } };
+    static const char *cases[][2] = {
+        { "/a/../../b/./c//", "/b/c" }, { "a/..", "." }, { "../a", "../a" },
+        { "../../a/..", "../.." },      { "/", "/" },    { "", "." }
+    };
     (void)state;
     for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
         autofree char *out = path_clean(cases[n][0]);
@@ -156,8 +157,9 @@ static void test_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers), cmocka_unit_test(test_sizes), cmocka_unit_test(test_buffer),
-        cmocka_unit_test(test_arena),   cmocka_unit_test(test_clean), cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_numbers), cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_buffer),  cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_clean),   cmocka_unit_test(test_paths),
         cmocka_unit_test(test_json),    cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Filling in error values. Every function here takes NULL, keeps errno, and is safe between clone and
- * exec: it formats into the caller's storage and never allocates.
+ * Filling in error values. Every function here takes NULL, keeps errno, and is safe between clone
+ * and exec: it formats into the caller's storage and never allocates.
  *
  *     return err_set(e, -ENOENT, WHARF_ERROR_NOT_FOUND, "no such image: '%s'", name);
  *     return err_sys(e, "cannot open '%s'", path);        - appends strerror, returns -errno
@@ -18,8 +18,8 @@
 int err_set(struct wharf_error *e, int code, enum wharf_error_kind kind, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* As err_set, for a failed system call: the code is -errno (or `code` for err_code), the kind follows
- * from it by the table in err.c, and ": " and the errno's text are appended. */
+/* As err_set, for a failed system call: the code is -errno (or `code` for err_code), the kind
+ * follows from it by the table in err.c, and ": " and the errno's text are appended. */
 int err_sys(struct wharf_error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int err_code(struct wharf_error *e, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

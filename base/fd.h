@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Descriptors and files: whole reads and writes, atomic replacement, paths resolved below a directory. */
+/* Descriptors and files: whole reads and writes, atomic replacement, paths resolved below a
+ * directory. */
 #ifndef BASE_FD_H
 #define BASE_FD_H
 
@@ -8,16 +9,17 @@
 #include "base/buf.h"
 #include "base/macros.h"
 
-/* All of it, restarted over EINTR and short counts: 0, or -errno. fd_read_exact: -ENODATA at an early
- * end of file. */
+/* All of it, restarted over EINTR and short counts: 0, or -errno. fd_read_exact: -ENODATA at an
+ * early end of file. */
 int fd_write_all(int fd, const void *data, size_t len);
 int fd_read_exact(int fd, void *data, size_t len);
 
 /* Appends to `b` until end of file: 0, -EFBIG past the buffer's maximum, or -errno. */
 int fd_read_all(int fd, struct buf *b);
 
-/* Reads a whole file below `dirfd` (AT_FDCWD allowed), `max` bytes at most, into a new string ended by
- * NUL: its length, or -errno (-EFBIG). Not for files in containers or archives: see path_open_in. */
+/* Reads a whole file below `dirfd` (AT_FDCWD allowed), `max` bytes at most, into a new string ended
+ * by NUL: its length, or -errno (-EFBIG). Not for files in containers or archives: see
+ * path_open_in. */
 ssize_t file_read(int dirfd, const char *path, size_t max, char **ret);
 
 /* Writes to an existing file (as in /proc, /sys, cgroups) in one write(2): 0 or -errno. */
@@ -27,16 +29,17 @@ int file_write(int dirfd, const char *path, const char *text);
  * rename. `sync` false leaves out the fsync (state on tmpfs). 0 or -errno. */
 int file_replace(int dirfd, const char *name, const void *data, size_t len, mode_t mode, bool sync);
 
-/* openat2 with RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS below `root`: symbolic links are followed as if
- * `root` were "/"; nothing outside can be reached. O_CLOEXEC is added. fd or -errno. */
+/* openat2 with RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS below `root`: symbolic links are followed as
+ * if `root` were "/"; nothing outside can be reached. O_CLOEXEC is added. fd or -errno. */
 int path_open_in(int root, const char *path, int flags, mode_t mode);
 
-/* openat2 with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS: a path that must be plain. */
+/* openat2 with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS: a path that must be
+ * plain. */
 int path_open_plain(int dir, const char *path, int flags, mode_t mode);
 
-/* Makes the directories of a path below `root` (symbolic links in it resolved as in path_open_in, then
- * made one at a time on descriptors: nothing is created through a link that changes meanwhile) and
- * opens the last one O_PATH|O_DIRECTORY. New ones get `mode`. fd or -errno. */
+/* Makes the directories of a path below `root` (symbolic links in it resolved as in path_open_in,
+ * then made one at a time on descriptors: nothing is created through a link that changes meanwhile)
+ * and opens the last one O_PATH|O_DIRECTORY. New ones get `mode`. fd or -errno. */
 int path_make_dirs_in(int root, const char *path, mode_t mode);
 
 /* Removes a file or a whole tree below `dirfd` by name, never crossing a mount or following a link.

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Strict JSON reading: jansson does the grammar, UTF-8 and exact duplicates; size, depth and case-folded
- * duplicates are checked here, before anything acts on the document. See json.h. */
+/* Strict JSON reading: jansson does the grammar, UTF-8 and exact duplicates; size, depth and
+ * case-folded duplicates are checked here, before anything acts on the document. See json.h. */
 #include "base/json.h"
 
 #include <string.h>
 #include <strings.h>
 
-/* Nesting of the text, found without recursion before jansson recurses (its own limit is 2048, which
- * a caller with a small stack may not have). */
+/* Nesting of the text, found without recursion before jansson recurses (its own limit is 2048,
+ * which a caller with a small stack may not have). */
 static unsigned depth_of(const char *text, size_t len)
 {
     unsigned depth = 0, most = 0;
@@ -38,8 +38,8 @@ static int compare_keys(const void *a, const void *b)
     return strcasecmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* A key that stands twice in `object` but for case, or NULL; sorts, so that a hostile object of many
- * keys costs n log n. */
+/* A key that stands twice in `object` but for case, or NULL; sorts, so that a hostile object of
+ * many keys costs n log n. */
 static int folded_twin(json_t *object, const char **ret)
 {
     size_t n = json_object_size(object), i = 0;
@@ -52,7 +52,7 @@ static int folded_twin(json_t *object, const char **ret)
         return 0;
     if (!keys)
         return -ENOMEM;
-    json_object_foreach(object, key, value)
+    json_object_foreach (object, key, value)
         keys[i++] = key;
     qsort(keys, n, sizeof(*keys), compare_keys);
     for (i = 1; i < n; i++) {
@@ -75,13 +75,13 @@ static int check_folded(json_t *tree, const char *what, struct wharf_error *e)
         if (twin)
             return err_invalid(e, "%s: key '%.64s' stands twice (keys are compared without case)",
                                what, twin);
-        json_object_foreach(tree, key, value) {
+        json_object_foreach (tree, key, value) {
             r = check_folded(value, what, e);
             if (r < 0)
                 return r;
         }
     }
-    json_array_foreach(tree, i, value) {
+    json_array_foreach (tree, i, value) {
         r = check_folded(value, what, e);
         if (r < 0)
             return r;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Strict JSON reading, on jansson (the one JSON library of the project). Everything that comes from
- * outside is read here: size and depth have limits, duplicate keys are refused (also keys that differ
- * only by case where `fold_case` is set, for readers whose peers match keys without regard to case),
- * strings must be UTF-8 without NUL, integers are exact 64-bit.
+ * outside is read here: size and depth have limits, duplicate keys are refused (also keys that
+ * differ only by case where `fold_case` is set, for readers whose peers match keys without regard
+ * to case), strings must be UTF-8 without NUL, integers are exact 64-bit.
  */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Paths below a directory descriptor: the openat2 forms that containers and archives need. See fd.h. */
+/* Paths below a directory descriptor: the openat2 forms that containers and archives need. See
+ * fd.h. */
 #include "base/fd.h"
 #include "base/str.h"
 

@@ -33,8 +33,8 @@ int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 int parse_i64(const char *text, int64_t min, int64_t max, int64_t *ret);
 /* The same in base 8 (modes). */
 int parse_octal(const char *text, uint64_t max, uint64_t *ret);
-/* A size in bytes as docker writes it: a decimal number, perhaps with a fraction, and an optional unit
- * b k m g t p (powers of 1024, any case, an "ib" or "b" behind it allowed). */
+/* A size in bytes as docker writes it: a decimal number, perhaps with a fraction, and an optional
+ * unit b k m g t p (powers of 1024, any case, an "ib" or "b" behind it allowed). */
 int parse_size(const char *text, int64_t *ret);
 
 /* A new string by printf rules; NULL when out of memory. */

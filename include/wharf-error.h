@@ -2,9 +2,10 @@
 /*
  * wharf-error.h - the error value that every wharf library fills in
  *
- * A function that can fail returns 0 (or a count) on success and a negative errno on failure. Where a
- * person will read the reason it also takes a `struct wharf_error *`, owned by the caller, which may be
- * NULL. The value never allocates, needs no cleaning up, and may live on the stack of any thread.
+ * A function that can fail returns 0 (or a count) on success and a negative errno on failure. Where
+ * a person will read the reason it also takes a `struct wharf_error *`, owned by the caller, which
+ * may be NULL. The value never allocates, needs no cleaning up, and may live on the stack of any
+ * thread.
  *
  *     struct wharf_error e = { 0 };
  *     if (container_engine_open(&engine, NULL, &e) < 0) {
@@ -12,8 +13,8 @@
  *         return wharf_error_exit(&e);
  *     }
  *
- * Messages are lower case, without a full stop, name the object in quotes and, where there is one, the
- * remedy. The first error wins: outer layers may put context in front, never replace the cause.
+ * Messages are lower case, without a full stop, name the object in quotes and, where there is one,
+ * the remedy. The first error wins: outer layers may put context in front, never replace the cause.
  */
 #ifndef WHARF_ERROR_H
 #define WHARF_ERROR_H
@@ -24,7 +25,8 @@ extern "C" {
 
 #define WHARF_ERROR_MESSAGE_MAX 512
 
-/* What went wrong, for programs. The HTTP status and the exit code of a kind: wharf_error_http, _exit. */
+/* What went wrong, for programs. The HTTP status and the exit code of a kind: wharf_error_http,
+ * _exit. */
 enum wharf_error_kind {
     WHARF_ERROR_NONE = 0,
     WHARF_ERROR_INVALID,      /* the request or the input is malformed: do not repeat it */
@@ -44,7 +46,7 @@ enum wharf_error_kind {
 };
 
 struct wharf_error {
-    int code;                              /* errno value, positive; 0: no error */
+    int code; /* errno value, positive; 0: no error */
     enum wharf_error_kind kind;
     char message[WHARF_ERROR_MESSAGE_MAX]; /* UTF-8, ends with NUL, cut if longer */
 };
