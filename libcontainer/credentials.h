@@ -11,7 +11,8 @@
 #include "libcontainer/config/spec.h"
 
 /* capabilities.c */
-const struct field_word *capability_words(void); /* "CAP_CHOWN" -> 0 ... */
+/* "CAP_CHOWN" -> bit 0 set ...; the values of struct spec_capabilities. */
+extern const struct field_word capability_words[];
 /* The sets to apply: the wish intersected with what the kernel knows and this process holds; what
  * had to go is reported in *ret_dropped. A NULL wish means no capability at all. */
 int capabilities_resolve(const struct spec_capabilities *wish, struct spec_capabilities *ret,
