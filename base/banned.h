@@ -14,6 +14,7 @@
 #undef strcat
 #undef strncpy
 #undef strncat
+#undef alloca
 #pragma GCC poison strcpy strcat strncpy strncat strtok sprintf vsprintf gets atoi atol atoll strtol
 #pragma GCC poison strtoul strtoll strtoull localtime localtime_r ctime asctime system popen mktemp
 #pragma GCC poison tmpnam alloca
