@@ -95,15 +95,24 @@ static void test_clean(void **state)
 static void test_paths(void **state)
 {
     char template[] = "/tmp/wharf-base-XXXXXX";
+    struct stat st, found;
     autoclose int root = -1;
 
     (void)state;
     assert_non_null(mkdtemp(template));
     root = open(template, O_PATH | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(symlinkat("/inner", root, "link"), 0);
-    /* a dangling link is an existing component that cannot be made: never created through */
-    assert_true(path_make_dirs_in(root, "/link/sub", 0755) < 0);
-    assert_int_equal(mkdirat(root, "inner", 0755), 0);
+    /* what a dangling link points to is made inside the root, wherever the link says */
+    assert_int_equal(symlinkat("../../../inner/./file", root, "dangling"), 0);
+    autoclose int file = path_make_file_in(root, "/dangling", 0600);
+    assert_true(file >= 0);
+    assert_int_equal(fstat(file, &st), 0);
+    assert_true(S_ISREG(st.st_mode));
+    assert_int_equal(fstatat(root, "inner/file", &found, AT_SYMLINK_NOFOLLOW), 0);
+    assert_true(found.st_ino == st.st_ino);
+    assert_int_equal(path_make_file_in(root, "/inner/file/below", 0600), -ENOTDIR);
+    assert_int_equal(symlinkat("turn", root, "turn"), 0);
+    assert_int_equal(path_make_dirs_in(root, "/turn/sub", 0755), -ELOOP);
     autoclose int made = path_make_dirs_in(root, "/link/../link/sub/deep", 0755);
     assert_true(made >= 0);
     autoclose int plain = path_open_plain(root, "inner/sub/deep", O_PATH, 0);

@@ -37,10 +37,15 @@ int path_open_in(int root, const char *path, int flags, mode_t mode);
  * plain. */
 int path_open_plain(int dir, const char *path, int flags, mode_t mode);
 
-/* Makes the directories of a path below `root` (symbolic links in it resolved as in path_open_in,
- * then made one at a time on descriptors: nothing is created through a link that changes meanwhile)
- * and opens the last one O_PATH|O_DIRECTORY. New ones get `mode`. fd or -errno. */
+/* Makes the directories of a path below `root` and opens the last one O_PATH|O_DIRECTORY. Symbolic
+ * links are resolved as in path_open_in, also one whose target is missing; each part is made on its
+ * parent's descriptor: nothing is created through a link that changes meanwhile. New ones get
+ * `mode`. No allocation. fd or -errno. */
 int path_make_dirs_in(int root, const char *path, mode_t mode);
+
+/* The same for a file: directories on the way (0755) and an empty regular file are made where they
+ * are missing; what is there already is opened, O_PATH, whatever it is. */
+int path_make_file_in(int root, const char *path, mode_t mode);
 
 /* Removes a file or a whole tree below `dirfd` by name, never crossing a mount or following a link.
  * A missing name is fine. 0 or -errno (the first error; goes on with the rest). */

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 
 static int openat2_retry(int dir, const char *path, int flags, mode_t mode, uint64_t resolve)
@@ -39,20 +40,23 @@ int path_open_plain(int dir, const char *path, int flags, mode_t mode)
                          RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
 
-/* Opens or makes one plain directory component below `dir`. */
+/* Opens one plain component below `dir`, made first if it is missing: a directory or an empty file,
+ * as the type in `mode` says. -ELOOP: it is a symbolic link. */
 static int step_in(int dir, const char *name, mode_t mode)
 {
-    const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW;
-    int fd = path_open_plain(dir, name, flags, 0);
+    const int flags = S_ISDIR(mode) ? O_PATH | O_DIRECTORY : O_PATH;
+    int fd = path_open_plain(dir, name, flags, 0), r;
 
     if (fd != -ENOENT)
         return fd;
-    if (mkdirat(dir, name, mode) < 0 && errno != EEXIST)
+    r = S_ISDIR(mode) ? mkdirat(dir, name, mode & 07777) : mknodat(dir, name, mode, 0);
+    if (r < 0 && errno != EEXIST)
         return -errno;
     return path_open_plain(dir, name, flags, 0);
 }
 
-/* The longest leading part of `path` that exists, opened; *rest is what is missing behind it. */
+/* The longest leading part of `path` that is an existing directory, opened; *rest is what is
+ * missing behind it. */
 static int open_existing(int root, char *path, char **rest)
 {
     char *cut = path + strlen(path);
@@ -75,32 +79,90 @@ static int open_existing(int root, char *path, char **rest)
     }
 }
 
-int path_make_dirs_in(int root, const char *path, mode_t mode)
+/* Puts the text of the symbolic link `name` in `dir`, which stands at `at` in `path`, in its place.
+ */
+static int follow_link(int dir, const char *name, char path[PATH_MAX], size_t at, const char *rest)
 {
-    autofree char *copy = strdup(path);
-    char *rest = NULL, *save = NULL;
-    autoclose int dir = -1;
+    char link[PATH_MAX], tail[PATH_MAX];
+    ssize_t n = readlinkat(dir, name, link, sizeof(link) - 1);
+    int len;
 
-    if (!copy)
-        return -ENOMEM;
-    dir = open_existing(root, copy, &rest);
+    if (n < 0)
+        return -errno;
+    link[n] = 0;
+    if (*link == '/')
+        at = 0;
+    memcpy(tail, rest, strlen(rest) + 1);
+    len = snprintf(path + at, PATH_MAX - at, "%s/%s", link, tail);
+    return (size_t)len < PATH_MAX - at ? 0 : -ENAMETOOLONG;
+}
+
+/* One pass over `path`: the last part opened, or -EAGAIN when a dangling link was written out into
+ * `path` and the pass is to be repeated. */
+static int make_pass(int root, char path[PATH_MAX], mode_t mode)
+{
+    char name[NAME_MAX + 1], *rest = NULL;
+    autoclose int dir = open_existing(root, path, &rest);
+
     if (dir < 0)
         return dir;
-    for (char *name = strtok_r(rest, "/", &save); name; name = strtok_r(NULL, "/", &save)) {
+    for (rest += strspn(rest, "/"); *rest;) {
+        size_t n = strcspn(rest, "/"), at = (size_t)(rest - path);
         int next;
 
+        if (n > NAME_MAX)
+            return -ENAMETOOLONG;
+        memcpy(name, rest, n);
+        name[n] = 0;
+        rest += n;
+        rest += strspn(rest, "/");
         /* ".." behind a part that does not exist has no meaning that a link could not change */
         if (streq(name, ".."))
             return -ENOENT;
         if (streq(name, "."))
             continue;
-        next = step_in(dir, name, mode);
+        next = step_in(dir, name, *rest && !S_ISDIR(mode) ? S_IFDIR | 0755 : mode);
+        if (next == -ELOOP) {
+            int r = follow_link(dir, name, path, at, rest);
+
+            return r < 0 ? r : -EAGAIN;
+        }
         if (next < 0)
             return next;
         fd_close(dir);
         dir = next;
     }
     return take_fd(&dir);
+}
+
+static int make_in(int root, const char *path, mode_t mode)
+{
+    char text[PATH_MAX];
+    size_t len = strlen(path);
+
+    if (len >= sizeof(text))
+        return -ENAMETOOLONG;
+    memcpy(text, path, len + 1);
+    /* as many links as the kernel follows: path_resolution(7) */
+    for (int links = 0; links <= 40; links++) {
+        int fd = make_pass(root, text, mode);
+
+        if (fd != -EAGAIN)
+            return fd;
+    }
+    return -ELOOP;
+}
+
+int path_make_dirs_in(int root, const char *path, mode_t mode)
+{
+    return make_in(root, path, S_IFDIR | mode);
+}
+
+int path_make_file_in(int root, const char *path, mode_t mode)
+{
+    int fd = path_open_in(root, path, O_PATH, 0);
+
+    return fd == -ENOENT ? make_in(root, path, S_IFREG | mode) : fd;
 }
 
 enum { REMOVE_DEPTH_MAX = 4096 };
