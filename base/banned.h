@@ -10,6 +10,7 @@
 #include <time.h>
 
 #ifndef __cplusplus
+#undef alloca
 #undef strcpy
 #undef strcat
 #undef strncpy

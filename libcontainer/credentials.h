@@ -38,9 +38,11 @@ int attributes_apply_initial_affinity(const struct process_attributes *attribute
 /* lsm.c */
 bool lsm_selinux_enabled(void);
 bool lsm_apparmor_enabled(void);
-/* Child: writes the exec label or profile below `proc`, a descriptor of a procfs that we made or
- * checked. Asking for a label where the module is off: SELinux is ignored with docker's behaviour
- * (label unset), AppArmor is an error unless "unconfined". */
+/* Parent: what to apply on this host. Asking for a label where the module is off: SELinux's is left
+ * out (the pointer becomes NULL, as docker and runc do), AppArmor's is an error unless
+ * "unconfined". */
+int lsm_check(const char **selinux_label, const char **apparmor_profile, struct wharf_error *e);
+/* Child: writes the exec label or profile below `proc`, a descriptor of a procfs that we made. */
 int lsm_apply(int proc, const char *selinux_label, const char *apparmor_profile,
               struct wharf_error *e);
 

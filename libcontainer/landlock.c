@@ -159,7 +159,8 @@ static int add_rules(int ruleset, const struct spec_landlock *spec, struct wharf
         for (size_t p = 0; p < rule->ports.count && attr.allowed_access; p++) {
             attr.port = rule->ports.items[p];
             if (syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &attr, 0) < 0)
-                return err_sys(e, "landlock: cannot add a rule for port %u", rule->ports.items[p]);
+                return err_sys(e, "landlock: cannot add a rule for port %llu",
+                               (unsigned long long)rule->ports.items[p]);
         }
     }
     return 0;

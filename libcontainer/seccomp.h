@@ -5,8 +5,8 @@
  *
  *     struct seccomp_program p;
  *     seccomp_compile(spec->linux_->seccomp, cache_dir, &p, e);    // parent; cached by hash of the
- * rules seccomp_load(&p, &listener);                                  // child, just before exec
- *     seccomp_done(&p);
+ * rules seccomp_load_program(&p, &listener);                                  // child, just before
+ * exec seccomp_done(&p);
  */
 #ifndef LIBCONTAINER_SECCOMP_H
 #define LIBCONTAINER_SECCOMP_H
@@ -28,7 +28,7 @@ int seccomp_compile(const struct spec_seccomp *spec, int cache, struct seccomp_p
                     void (*skipped)(void *, const char *name), void *user, struct wharf_error *e);
 
 /* Child-safe: raw system calls only. *ret_listener is the notify descriptor or -1. 0 or -errno. */
-int seccomp_load(const struct seccomp_program *program, int *ret_listener);
+int seccomp_load_program(const struct seccomp_program *program, int *ret_listener);
 void seccomp_done(struct seccomp_program *program);
 
 /* Parent: sends the listener descriptor with the OCI container process state to listenerPath. */
