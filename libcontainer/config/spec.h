@@ -200,7 +200,7 @@ struct spec_seccomp_arg {
 
 struct spec_seccomp_rule {
     field_strings names;
-    uint32_t action; /* SECCOMP_RET_* without data; see seccomp.h */
+    uint32_t action; /* SECCOMP_RET_* without data; see seccomp-filter.h */
     struct opt_u64 errno_ret;
     LIST_OF(struct spec_seccomp_arg) args;
 };

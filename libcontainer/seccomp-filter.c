@@ -10,7 +10,7 @@
  * whole rest of a start. A slot holds the complete rules beside the program and is used only if
  * they are equal byte for byte: a hash alone decides nothing.
  */
-#include "libcontainer/seccomp.h"
+#include "libcontainer/seccomp-filter.h"
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/str.h"

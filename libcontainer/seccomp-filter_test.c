@@ -16,11 +16,13 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include "base/fd.h"
-#include "libcontainer/seccomp.h"
+#include "libcontainer/seccomp-filter.h"
 
+/* A list of strings; the cast is for -Wwrite-strings. */
 #define NAMES(...)                                                                                 \
     {                                                                                              \
-        .items = (char *[]){ __VA_ARGS__ }, .count = ARRAY_SIZE(((char *[]){ __VA_ARGS__ }))       \
+        .items = (char **)(uintptr_t)(const char *[]){ __VA_ARGS__ },                              \
+        .count = ARRAY_SIZE(((const char *[]){ __VA_ARGS__ }))                                     \
     }
 
 /* What a call gives under a filter: its result, -errno, or 1000 + the signal that ended the child.
@@ -50,10 +52,12 @@ static int under(const struct spec_seccomp *spec, int cache, long nr, long arg)
     return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : -WEXITSTATUS(status);
 }
 
-static struct spec_seccomp_rule allow_basics = {
-    .names = NAMES("exit_group", "exit", "no_such_call", "seccomp", "getppid"),
-    .action = SECCOMP_RET_ALLOW
-};
+/* What a child needs to end, and seccomp(2) as the youngest call that is named. */
+#define ALLOW_BASICS                                                                               \
+    {                                                                                              \
+        .names = NAMES("exit_group", "exit", "no_such_call", "seccomp", "getppid"),                \
+        .action = SECCOMP_RET_ALLOW,                                                               \
+    }
 
 static void test_actions(void **state)
 {
@@ -99,9 +103,9 @@ static void test_arguments(void **state)
 
 static void test_young_calls(void **state)
 {
+    struct spec_seccomp_rule basics = ALLOW_BASICS;
     uint32_t archs[] = { SCMP_ARCH_X86_64, SCMP_ARCH_X86, SCMP_ARCH_X32 };
-    struct spec_seccomp spec = { .default_action = SECCOMP_RET_ERRNO,
-                                 .syscalls = { &allow_basics, 1 } };
+    struct spec_seccomp spec = { .default_action = SECCOMP_RET_ERRNO, .syscalls = { &basics, 1 } };
 
     (void)state;
     /* seccomp(2) is the youngest that the profile names: older ones are refused, younger unknown */
@@ -123,8 +127,8 @@ static void test_young_calls(void **state)
 static void test_cache(void **state)
 {
     char template[] = "/tmp/wharf-seccomp-XXXXXX";
-    struct spec_seccomp spec = { .default_action = SECCOMP_RET_ERRNO,
-                                 .syscalls = { &allow_basics, 1 } };
+    struct spec_seccomp_rule basics = ALLOW_BASICS;
+    struct spec_seccomp spec = { .default_action = SECCOMP_RET_ERRNO, .syscalls = { &basics, 1 } };
     autoclose int dir = -1;
     char *slot = NULL, name[32] = "";
     ssize_t len = -1;
@@ -157,7 +161,7 @@ static void test_refusals(void **state)
     (void)state;
     assert_int_equal(seccomp_compile(&spec, -1, &program, NULL, NULL, &e), -EINVAL);
     assert_non_null(strstr(e.message, "listenerPath"));
-    spec.listener_path = (char *)"/run/x";
+    spec.listener_path = (char *)(uintptr_t) "/run/x";
     assert_int_equal(seccomp_compile(&spec, -1, &program, NULL, NULL, &e), -EINVAL);
     assert_non_null(strstr(e.message, "'write'"));
     spec.default_action = SECCOMP_RET_USER_NOTIF;

@@ -8,8 +8,8 @@
  * rules seccomp_load_program(&p, &listener);                                  // child, just before
  * exec seccomp_done(&p);
  */
-#ifndef LIBCONTAINER_SECCOMP_H
-#define LIBCONTAINER_SECCOMP_H
+#ifndef LIBCONTAINER_SECCOMP_FILTER_H
+#define LIBCONTAINER_SECCOMP_FILTER_H
 
 #include <linux/filter.h>
 #include "libcontainer/config/spec.h"
