@@ -168,13 +168,9 @@ static bool list_absent(const struct field *f, const void *slot)
     return list_at(slot).count == 0;
 }
 
-static bool embed_absent(const struct field *f, const void *slot)
+static bool never_absent(const struct field *f, const void *slot)
 {
-    for (const struct field *row = f->fields; row->name; row++) {
-        if (!kinds[row->type].absent(row, slot_of(row, slot)))
-            return false;
-    }
-    return true;
+    return false;
 }
 
 static bool always_absent(const struct field *f, const void *slot)
@@ -707,7 +703,7 @@ static const struct kind kinds[FIELD_TYPES] = {
     [FIELD_ARRAY] = { sizeof(struct list), true, list_absent, read_list, write_list, parse_json },
     [FIELD_STRING_MAP] = { sizeof(struct list), true, list_absent, read_string_map,
                            write_string_map, parse_json },
-    [FIELD_EMBED] = { 0, true, embed_absent, read_members, write_members, parse_json },
+    [FIELD_EMBED] = { 0, true, never_absent, read_members, write_members, parse_json },
     [FIELD_STRUCT] = { sizeof(void *), false, zero_absent, read_struct, write_struct, parse_json },
     [FIELD_LIST] = { sizeof(struct list), true, list_absent, read_list, write_list, parse_json },
     [FIELD_MAP] = { sizeof(struct list), true, list_absent, read_map, write_map, parse_json },
@@ -724,6 +720,55 @@ int fields_read(const struct field *fields, json_t *object, const char *path, st
     struct at at = { NULL, path, 0 };
 
     return read_members(&r, &whole, &at, object, out);
+}
+
+/* ---- check ---- */
+
+static int check_members(struct reader *r, const struct field *fields, const struct at *at,
+                         const void *in);
+
+static int check_list(struct reader *r, const struct field *f, const struct at *at,
+                      struct list list)
+{
+    for (size_t i = 0; i < list.count; i++) {
+        struct at here = { at, NULL, i };
+        int n = check_members(r, f->fields, &here, list.items + i * f->size);
+
+        if (n < 0)
+            return n;
+    }
+    return 0;
+}
+
+static int check_members(struct reader *r, const struct field *fields, const struct at *at,
+                         const void *in)
+{
+    for (const struct field *row = fields; row->name; row++) {
+        struct at here = { at, row->name, 0 };
+        const void *slot = slot_of(row, in);
+        bool absent = kinds[row->type].absent(row, slot);
+        int n = 0;
+
+        if (absent && (row->flags & FIELD_REQUIRED) && !kinds[row->type].scalar)
+            n = fail(r, &here, "is missing");
+        else if (!absent && row->type == FIELD_STRUCT)
+            n = check_members(r, row->fields, &here, pointer_at(slot));
+        else if (!absent && row->type == FIELD_EMBED)
+            n = check_members(r, row->fields, &here, slot);
+        else if (row->type == FIELD_LIST || row->type == FIELD_MAP)
+            n = check_list(r, row, &here, list_at(slot));
+        if (n < 0)
+            return n;
+    }
+    return 0;
+}
+
+int fields_check(const struct field *fields, const void *in, struct wharf_error *e)
+{
+    struct reader r = { NULL, e };
+    struct at at = { NULL, "", 0 };
+
+    return check_members(&r, fields, &at, in);
 }
 
 /* ---- unknown members ---- */

@@ -118,6 +118,10 @@ json_t *fields_write(const struct field *fields, const void *in);
  * at any depth. Elements of lists correspond by their index. 0 or -ENOMEM. */
 int fields_keep_unknown(const struct field *fields, json_t *written, json_t *document);
 
+/* Tells whether every required string is there, in a struct that was not read but built: 0, or
+ * -EINVAL with the field's path. */
+int fields_check(const struct field *fields, const void *in, struct wharf_error *e);
+
 /* Sets one field by its path: "memory.limit", "devices[0].major", "env[+]" (appends),
  * "annotations.org.example.key" (all that follows a string map is its key), "rdma[mlx5_0.1]" (an
  * entry of a map). Structs on the way are made. Numbers may carry a size unit, flags are separated
