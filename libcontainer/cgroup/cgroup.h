@@ -35,7 +35,7 @@ int cgroup_create(struct cgroup **ret, const struct cgroup_options *options, str
 
 /* A v2 directory for clone3's CLONE_INTO_CGROUP, or -1 where there is none (then only attach
  * works). */
-int cgroup_clone_fd(const struct cgroup *cg);
+int cgroup_clone_fd(struct cgroup *cg);
 
 /* Moves a process into the group, in every hierarchy where clone3 did not put it (`cloned`). For
  * systemd: makes the scope with this pid. Then limits are applied by cgroup_apply. */

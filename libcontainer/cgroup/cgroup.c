@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a container's cgroup: create, attach, apply, save, load. See cgroup.h.
+ *
+ * With the FILES driver the groups are made first and the process is cloned or moved into them.
+ * With systemd the order is turned round: a scope needs a process to exist, so create only checks,
+ * and attach makes the scope and takes over the groups that it got.
+ */
+#include "libcontainer/cgroup/cgroup.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include "base/fd.h"
+#include "base/str.h"
+#include "libcontainer/cgroup/devices.h"
+#include "libcontainer/cgroup/group.h"
+#include "libcontainer/cgroup/limits.h"
+#include "libcontainer/cgroup/systemd.h"
+
+#define CGROUP_ARENA_MAX (1u << 20)
+
+struct cgroup *cgroup_new(enum container_cgroups driver)
+{
+    struct cgroup *cg = calloc(1, sizeof(*cg));
+
+    if (!cg)
+        return NULL;
+    cg->arena = arena_new(CGROUP_ARENA_MAX);
+    cg->driver = driver == CONTAINER_CGROUPS_AUTO ? CONTAINER_CGROUPS_FILES : driver;
+    cg->pressure = -1;
+    cg->owner_uid = UINT32_MAX;
+    if (!cg->arena) {
+        free(cg);
+        return NULL;
+    }
+    return cg;
+}
+
+void cgroup_close(struct cgroup *cg)
+{
+    if (!cg)
+        return;
+    for (size_t i = 0; i < cg->count; i++)
+        fd_close(cg->groups[i].dir);
+    fd_close(cg->pressure);
+    systemd_unit_free(cg->unit);
+    arena_free(cg->arena);
+    free(cg);
+}
+
+/* Appends a group of the hierarchy, not opened yet. */
+static struct group *add_group(struct cgroup *cg, const struct hierarchy *h, const char *path)
+{
+    struct group *g;
+
+    if (cg->count == CGROUP_HIERARCHIES_MAX)
+        return NULL;
+    g = &cg->groups[cg->count];
+    *g = (struct group){
+        .path = arena_format(cg->arena, "%s%s", h->mount, path),
+        .mount_len = strlen(h->mount),
+        .options = h->options,
+        .controllers = h->controllers,
+        .v2 = h->v2,
+        .dir = -1,
+    };
+    if (!g->path)
+        return NULL;
+    cg->count++;
+    return g;
+}
+
+/* Without rights over a hierarchy a rootless container does without its group; a limit that asks
+ * for one of its controllers was refused before, or will be by apply. */
+static bool bearable(const struct cgroup *cg, int code)
+{
+    return cg->rootless && (code == -EACCES || code == -EPERM || code == -EROFS);
+}
+
+static int make_groups(struct cgroup *cg, const struct hierarchies *all, struct wharf_error *e)
+{
+    bool adopt = cg->driver == CONTAINER_CGROUPS_SYSTEMD;
+    unsigned ancestors[CGROUP_HIERARCHIES_MAX] = { 0 };
+    int r = 0;
+
+    for (size_t i = 0; i < all->count && r == 0; i++) {
+        struct group *g = add_group(cg, &all->items[i], cg->path);
+
+        if (!g)
+            r = err_nomem(e);
+        else
+            r = group_make(g, adopt, &ancestors[cg->count - 1], e);
+        if (r == 0 && g->v2 && cg->owner_uid != UINT32_MAX)
+            r = group_delegate(g, cg->owner_uid, e);
+        if (g && bearable(cg, r)) {
+            group_unmake(g, ancestors[cg->count - 1]);
+            g->dir = fd_close(g->dir);
+            cg->count--;
+            r = 0;
+        }
+    }
+    while (r < 0 && cg->count > 0) {
+        cg->count--;
+        group_unmake(&cg->groups[cg->count], ancestors[cg->count]);
+        fd_close(cg->groups[cg->count].dir);
+    }
+    return r;
+}
+
+/* Where a rootless container may have a right to be: beside its runtime, below that one's parent
+ * (the runtime's own group has processes, so it cannot pass controllers on). */
+static int rootless_path(struct cgroup *cg, const struct hierarchies *all, const char *path,
+                         char **ret, struct wharf_error *e)
+{
+    const struct hierarchy *h = &all->items[all->count - 1];
+    autofree char *text = NULL;
+    char *own, *whole;
+
+    if (!h->v2 || file_read(AT_FDCWD, "/proc/self/cgroup", GROUP_PATH_MAX * 4, &text) < 0)
+        return cgroup_path_clean(path, cg->arena, ret, e);
+    own = hierarchy_own_group(h, text, cg->arena);
+    if (own && strrchr(own, '/'))
+        *strrchr(own, '/') = 0;
+    whole = arena_format(cg->arena, "%s/%s", own ? own : "", path);
+    return whole ? cgroup_path_clean(whole, cg->arena, ret, e) : err_nomem(e);
+}
+
+static int choose_path(struct cgroup *cg, const struct cgroup_options *o,
+                       const struct hierarchies *all, struct wharf_error *e)
+{
+    const char *path = o->path && *o->path ? o->path : o->id;
+    char *clean;
+    int r;
+
+    if (!path)
+        return err_invalid(e, "a cgroup needs linux.cgroupsPath or a container id");
+    r = cgroup_path_clean(path, cg->arena, &clean, e); /* before anything is put in front */
+    if (r == 0 && cg->rootless && *path != '/')
+        r = rootless_path(cg, all, clean + 1, &clean, e);
+    if (r == 0)
+        cg->path = clean;
+    return r;
+}
+
+static uint32_t available(const struct hierarchies *all)
+{
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < all->count; i++)
+        bits |= all->items[i].controllers;
+    return bits;
+}
+
+int cgroup_create(struct cgroup **ret, const struct cgroup_options *o, struct wharf_error *e)
+{
+    auto_of(cgroup_close) struct cgroup *cg = cgroup_new(o->driver);
+    struct hierarchies all = { .count = 0 };
+    int r = 0;
+
+    if (!cg)
+        return err_nomem(e);
+    cg->rootless = o->rootless;
+    cg->owner_uid = o->owner_uid;
+    if (cg->driver != CONTAINER_CGROUPS_NONE)
+        r = hierarchies_find(&all, cg->arena, e);
+    if (r == -ENOENT && cg->rootless)
+        r = 0;
+    if (r == 0)
+        r = limits_check(o->resources, available(&all), e);
+    if (r == 0 && cg->driver == CONTAINER_CGROUPS_SYSTEMD)
+        r = systemd_unit_new(&cg->unit, o, e);
+    if (r == 0 && cg->driver == CONTAINER_CGROUPS_FILES && all.count > 0) {
+        r = choose_path(cg, o, &all, e);
+        if (r == 0)
+            r = make_groups(cg, &all, e);
+    }
+    if (r < 0)
+        return r;
+    *ret = take_ptr(&cg);
+    return 0;
+}
+
+int cgroup_clone_fd(struct cgroup *cg)
+{
+    struct group *g = cgroup_v2(cg);
+    int dir = g ? group_dir(g) : -1;
+
+    return dir < 0 ? -1 : dir;
+}
+
+static int enter(struct group *g, const char *pid, struct wharf_error *e)
+{
+    int r = group_write(g, "cgroup.procs", pid);
+
+    if (r == -EBUSY && g->v2)
+        return err_set(
+            e, r, WHARF_ERROR_CONFLICT,
+            "cannot move process %s into cgroup '%s': it passes controllers on to groups "
+            "below, so it may hold no process itself",
+            pid, g->path);
+    if (r < 0)
+        return err_code(e, r, "cannot move process %s into cgroup '%s'", pid, g->path);
+    return 0;
+}
+
+/* The scope is there: find the groups that systemd made, make those that it does not. */
+static int adopt_scope(struct cgroup *cg, pid_t pid, struct wharf_error *e)
+{
+    struct hierarchies all;
+    int r = systemd_unit_start(cg->unit, pid, cg->arena, &cg->path, e);
+
+    if (r < 0)
+        return r;
+    r = hierarchies_find(&all, cg->arena, e);
+    return r < 0 ? r : make_groups(cg, &all, e);
+}
+
+int cgroup_attach(struct cgroup *cg, pid_t pid, bool cloned, struct wharf_error *e)
+{
+    bool systemd = cg->driver == CONTAINER_CGROUPS_SYSTEMD;
+    char text[16];
+    int r = 0;
+
+    snprintf(text, sizeof(text), "%d", (int)pid);
+    if (systemd && cg->count == 0)
+        r = adopt_scope(cg, pid, e);
+    /* one after another without a pause: the kernel lets the later moves share the grace period
+     * that the first one waits for */
+    for (size_t i = 0; i < cg->count && r == 0; i++) {
+        struct group *g = &cg->groups[i];
+
+        if (!g->v2 || (!cloned && !systemd))
+            r = enter(g, text, e);
+    }
+    return r;
+}
+
+int cgroup_apply(struct cgroup *cg, const struct spec_resources *resources, bool fresh,
+                 struct wharf_error *e)
+{
+    int r = resources ? limits_apply(cg, resources, e) : 0;
+
+    if (r == 0 && (fresh || (resources && resources->devices.count > 0)))
+        r = devices_apply(cg, resources, fresh, e);
+    if (r == 0 && resources && cg->unit)
+        r = systemd_unit_set(cg->unit, resources, e);
+    return r;
+}
+
+/* "cpu,memory:path" names the v1 controllers that shall use the path; without them all do. */
+static uint32_t split_sub(const char **sub)
+{
+    const char *colon = strchr(*sub, ':');
+    autofree char *words = colon ? strndup(*sub, (size_t)(colon - *sub)) : NULL;
+
+    if (!colon || memchr(*sub, '/', (size_t)(colon - *sub)))
+        return UINT32_MAX;
+    *sub = colon + 1;
+    return words ? controllers_parse(words) : 0;
+}
+
+int cgroup_open_sub(struct cgroup *cg, const char *sub, struct cgroup **ret, struct wharf_error *e)
+{
+    auto_of(cgroup_close) struct cgroup *copy = cgroup_new(cg->driver);
+    uint32_t wanted = UINT32_MAX;
+    char *below = NULL;
+    int r;
+
+    if (!copy)
+        return err_nomem(e);
+    if (sub && *sub) {
+        wanted = split_sub(&sub);
+        if (wanted == 0)
+            return err_invalid(e, "unknown controllers in cgroup '%s'", sub);
+        r = streq(sub, "/") ? 0 : cgroup_path_clean(sub, copy->arena, &below, e);
+        if (r < 0)
+            return r;
+    }
+    copy->rootless = cg->rootless;
+    for (size_t i = 0; i < cg->count; i++) {
+        struct group *from = &cg->groups[i], *g = &copy->groups[i];
+        bool moved = below && (wanted == UINT32_MAX || (from->controllers & wanted));
+
+        *g = *from;
+        g->dir = -1;
+        g->made = false;
+        g->path = arena_format(copy->arena, "%s%s", from->path, moved ? below : "");
+        g->options = from->options ? arena_str(copy->arena, from->options) : NULL;
+        if (!g->path || (from->options && !g->options))
+            return err_nomem(e);
+        copy->count++;
+        r = group_dir(g);
+        if (r < 0)
+            return err_code(e, r, "cannot open cgroup '%s'", g->path);
+    }
+    *ret = take_ptr(&copy);
+    return 0;
+}
+
+int cgroup_views(const struct cgroup *cg, struct arena *arena, struct cgroup_view **ret,
+                 size_t *ret_count, struct wharf_error *e)
+{
+    struct cgroup_view *views = arena_array(arena, MAX(cg->count, (size_t)1), sizeof(*views));
+
+    if (!views)
+        return err_nomem(e);
+    for (size_t i = 0; i < cg->count; i++) {
+        const struct group *g = &cg->groups[i];
+        char *mount = arena_strn(arena, g->path, g->mount_len);
+        bool whole = g->v2 && cg->count == 1;
+
+        views[i] = (struct cgroup_view){
+            .name = whole   ? arena_str(arena, "")
+                    : mount ? strrchr(mount, '/') + 1
+                            : NULL,
+            .options = g->options ? arena_str(arena, g->options) : NULL,
+            .group = arena_str(arena, g->path),
+            .v2 = g->v2,
+        };
+        if (!views[i].name || !views[i].group || (g->options && !views[i].options))
+            return err_nomem(e);
+    }
+    *ret = views;
+    *ret_count = cg->count;
+    return 0;
+}
