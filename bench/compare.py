@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """compare - the frame of every benchmark: interleaved runs, medians, a table, and build/bench/AREA.json
 
-    from lib.compare import Bench, measure
+    from compare import Bench, measure
 
     bench = Bench("oci")
     bench.case("run cycle", {"wharf": lambda: measure([OCI, "run", "x"]),
@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def measure(command, **popen):
