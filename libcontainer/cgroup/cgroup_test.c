@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include "base/fd.h"
@@ -351,6 +352,84 @@ static void test_open_sub(void **ret)
     cgroup_close(sub);
 }
 
+/* The child dies of a limit that it passes; the event and the counter tell. */
+static void test_oom_is_told(void **ret)
+{
+    struct state *s = *ret;
+    struct spec_memory memory = { .limit = { true, 8 << 20 }, .swap = { true, 8 << 20 } };
+    struct spec_resources r = { .memory = &memory };
+    struct pollfd p = { .events = POLLIN };
+    uint64_t kills = 0;
+    int gate[2];
+
+    create(s);
+    if (!cgroup_owner(s->cg, CONTROLLER_MEMORY))
+        skip(); /* the pure v2 view of a hybrid host */
+    check(s, cgroup_apply(s->cg, &r, true, &s->e));
+    assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+    s->child = fork();
+    if (s->child == 0) {
+        char byte;
+
+        if (read(gate[0], &byte, 1) == 1)
+            for (volatile char *eaten = mmap(NULL, 64 << 20, PROT_READ | PROT_WRITE,
+                                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                 ; eaten += 4096)
+                *eaten = 1; /* until it is killed: by the limit, or past the mapping */
+        _exit(0);
+    }
+    check(s, cgroup_attach(s->cg, s->child, false, &s->e));
+    check(s, cgroup_event_open(s->cg, CONTAINER_EVENT_OOM, &p.fd, &s->e));
+    assert_int_equal(write(gate[1], "x", 1), 1);
+    assert_int_equal(poll(&p, 1, 5000), 1);
+    assert_int_equal(waitpid(s->child, NULL, 0), s->child);
+    s->child = 0;
+    check(s, cgroup_event_read(s->cg, CONTAINER_EVENT_OOM, p.fd, &kills, &s->e));
+    assert_int_equal(kills, 1);
+    close(p.fd);
+    close(gate[0]);
+    close(gate[1]);
+}
+
+static void test_freezing_is_told(void **ret)
+{
+    struct state *s = *ret;
+    struct pollfd p = { .events = POLLIN };
+    uint64_t frozen = 0;
+
+    create(s);
+    if (!cgroup_v2(s->cg)) {
+        assert_int_equal(cgroup_event_open(s->cg, CONTAINER_EVENT_FROZEN, &p.fd, &s->e),
+                         -EOPNOTSUPP);
+        return;
+    }
+    attach(s);
+    check(s, cgroup_event_open(s->cg, CONTAINER_EVENT_FROZEN, &p.fd, &s->e));
+    assert_int_equal(poll(&p, 1, 0), 0);
+    check(s, cgroup_freeze(s->cg, true, &s->e));
+    assert_int_equal(poll(&p, 1, 5000), 1);
+    check(s, cgroup_event_read(s->cg, CONTAINER_EVENT_FROZEN, p.fd, &frozen, &s->e));
+    assert_int_equal(frozen, 1);
+    close(p.fd);
+}
+
+static void test_stats_count_the_process(void **ret)
+{
+    struct state *s = *ret;
+    autojson json_t *stats = NULL;
+
+    create(s);
+    attach(s);
+    check(s, cgroup_stats(s->cg, &stats, &s->e));
+    assert_true(json_is_object(json_object_get(stats, "cpu")));
+    if (cgroup_owner(s->cg, CONTROLLER_PIDS))
+        assert_int_equal(
+            json_integer_value(json_object_get(json_object_get(stats, "pids"), "current")), 1);
+    if (cgroup_owner(s->cg, CONTROLLER_MEMORY))
+        assert_true(json_is_integer(
+            json_object_get(json_object_get(json_object_get(stats, "memory"), "usage"), "usage")));
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
@@ -369,6 +448,9 @@ int main(void)
         CASE(save_and_load),
         CASE(a_failed_create_leaves_nothing),
         CASE(open_sub),
+        CASE(oom_is_told),
+        CASE(freezing_is_told),
+        CASE(stats_count_the_process),
     };
 
     if (geteuid() != 0) {
