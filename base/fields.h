@@ -54,21 +54,25 @@ enum field_type {
     FIELD_U32, /* uint32_t */
     FIELD_OPT_I64,
     FIELD_OPT_U64,
-    FIELD_ENUM,       /* int: the value of a word of `words`; absent = 0 */
+    FIELD_ENUM,       /* int or uint32_t: the value of a word of `words`; absent = 0 */
     FIELD_FLAGS,      /* uint64_t: the or of the words of a list of strings */
-    FIELD_STR,        /* char *, NULL when absent */
+    FIELD_STR,        /* char *, NULL when absent; with `words`, one of them */
     FIELD_STRINGS,    /* field_strings */
+    FIELD_ARRAY,      /* LIST_OF(a number or enumeration): elements of the type `item` */
     FIELD_STRING_MAP, /* field_pairs, in the document's order */
+    FIELD_EMBED,      /* struct inside this one, described by `fields` */
     FIELD_STRUCT,     /* struct * (from the arena), NULL when absent; described by `fields` */
     FIELD_LIST,       /* LIST_OF(struct); elements of `size` bytes described by `fields` */
     FIELD_MAP, /* LIST_OF(struct): a JSON object of structs; the key goes into their FIELD_KEY */
     FIELD_KEY, /* char *: inside an element of a FIELD_MAP, its key; not read as a member */
+    FIELD_PRESENT, /* bool: the member stands in the document; goes before the row that reads it */
     FIELD_REFUSED, /* known but of another platform: an error if present */
+    FIELD_TYPES
 };
 
 enum {
     FIELD_REQUIRED = 1u << 0,
-    FIELD_NO_NUL = 1u << 1,   /* reserved: strings never hold NUL here */
+    FIELD_STRICT = 1u << 1,   /* structs: a member that is not in `fields` is an error */
     FIELD_NONEMPTY = 1u << 2, /* a string or list that may not be empty */
 };
 
@@ -80,12 +84,12 @@ struct field_word {
 
 struct field {
     const char *name;
-    enum field_type type;
+    enum field_type type, item; /* item: of an ARRAY */
     unsigned flags;
     size_t offset;
-    const struct field *fields;     /* STRUCT, LIST, MAP */
-    size_t size;                    /* of the struct of STRUCT, LIST, MAP */
-    const struct field_word *words; /* ENUM, FLAGS */
+    const struct field *fields;     /* EMBED, STRUCT, LIST, MAP */
+    size_t size;                    /* of that struct */
+    const struct field_word *words; /* ENUM, FLAGS, STR */
     int64_t min, max;               /* numbers; both 0: the type's range */
 };
 
@@ -102,16 +106,27 @@ struct field {
 #define FIELDS_LIST_MAX 65536
 
 /* Fills `out` (zeroed by the caller) from the JSON object; `path` is where it stands in the
- * document,
- * "" at the top. Unknown members are ignored. 0, or -EINVAL / -ENOMEM. */
+ * document, "" at the top. Unknown members are ignored, but for FIELD_STRICT; null is as good as
+ * absent, as Go's programs write it. 0, or -EINVAL / -ENOMEM. */
 int fields_read(const struct field *fields, json_t *object, const char *path, struct arena *arena,
                 void *out, struct wharf_error *e);
 
 /* The reverse: absent fields are left out. NULL when out of memory. */
 json_t *fields_write(const struct field *fields, const void *in);
 
-/* Sets one field by its dotted path ("memory.limit", "devices[0].major", "env[+]" appends); structs
- * on the way are made. Numbers may carry a size unit. 0, -EINVAL, -ENOMEM. */
+/* Copies into `written` those members of the document it came from that the table does not know,
+ * at any depth. Elements of lists correspond by their index. 0 or -ENOMEM. */
+int fields_keep_unknown(const struct field *fields, json_t *written, json_t *document);
+
+/* Tells whether every required string is there, in a struct that was not read but built: 0, or
+ * -EINVAL with the field's path. */
+int fields_check(const struct field *fields, const void *in, struct wharf_error *e);
+
+/* Sets one field by its path: "memory.limit", "devices[0].major", "env[+]" (appends),
+ * "annotations.org.example.key" (all that follows a string map is its key), "rdma[mlx5_0.1]" (an
+ * entry of a map). Structs on the way are made. Numbers may carry a size unit, flags are separated
+ * by commas, a whole list or struct is given as JSON. On failure nothing has changed.
+ * 0, -EINVAL, -ENOMEM. */
 int fields_set(const struct field *fields, void *in, const char *path, const char *value,
                struct arena *arena, struct wharf_error *e);
 

@@ -103,7 +103,7 @@ struct spec_device {
     int type; /* 'c' 'b' 'u' 'p' */
     char *path;
     int64_t major, minor;
-    struct opt_u64 file_mode, uid, gid;
+    struct opt_u64 file_mode, uid, gid; /* docker leaves the type's bits in the mode: & 07777 */
 };
 
 struct spec_net_device {
@@ -301,5 +301,20 @@ int spec_resources_parse(const char *json, size_t len, struct arena *arena,
  * need a user namespace, terminal and console size, Landlock known ... Called by parse and before
  * create. */
 int spec_check(const struct container_spec *spec, struct wharf_error *e);
+int spec_process_check(const struct spec_process *process, struct wharf_error *e);
+int spec_resources_check(const struct spec_resources *resources, struct wharf_error *e);
+
+/* What the specification requires is there, whoever made the spec. */
+int spec_required_check(const struct container_spec *spec, struct wharf_error *e);
+
+/* "a/b.c" means the sysctl a.b/c: writes it with dots between the parts into `ret`. */
+void spec_sysctl_dots(const char *name, char *ret, size_t size);
+
+/* A list ended by NULL, copied into the arena. */
+int spec_copy_strings(struct arena *arena, const char *const list[], field_strings *ret,
+                      struct wharf_error *e);
+
+/* An empty spec with its arena, NULL when out of memory. */
+struct container_spec *spec_alloc(void);
 
 #endif
