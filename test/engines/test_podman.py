@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian's podman runs, executes in, stops and removes containers through wharf-oci (--runtime)."""
+import os
+import shutil
+
+import pytest
+
+from lib import engines
+from lib.engines import Engine
+
+# podman asks for an RLIMIT_NOFILE above the hard limit of a machine without CAP_SYS_RESOURCE
+FLAGS = ("--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
+
+
+@pytest.fixture
+def podman(world, runtime, image):
+    if not shutil.which("podman"):
+        pytest.skip("podman is not installed")
+    engine = Engine("podman", "--root", "/tmp/w/root", "--runroot", "/tmp/w/run", "--tmpdir", "/tmp/w/tmp",
+                    "--storage-driver", "overlay", "--cgroup-manager", "cgroupfs",
+                    "--events-backend", "file", "--runtime", runtime)
+    engine("import", "--quiet", image, "img")
+    world.keep_mount("/tmp/w/root")
+    yield engine
+    engine("rm", "--all", "--force", "--time", "0")
+    os.unlink("/dev/shm/libpod_lock")
+
+
+@pytest.mark.limit(90)
+@pytest.mark.parametrize("name", engines.SCENARIOS)
+def test_podman(podman, world, name):
+    engines.SCENARIOS[name](podman, FLAGS, world)
