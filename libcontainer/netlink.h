@@ -22,6 +22,8 @@ struct netlink_address {
     int family; /* AF_INET, AF_INET6 */
     unsigned char bytes[16];
     unsigned prefix;
+    unsigned char scope; /* RT_SCOPE_*; 0: global */
+    unsigned flags;      /* IFA_F_* as the kernel tells them; adding ignores them */
 };
 
 struct netlink_route {
