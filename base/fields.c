@@ -260,7 +260,7 @@ static int read_opt_u64(struct reader *r, const struct field *f, const struct at
 static int read_u32(struct reader *r, const struct field *f, const struct at *at, json_t *value,
                     void *slot)
 {
-    uint64_t wide;
+    uint64_t wide = 0;
     int n = read_unsigned(r, f, at, value, UINT32_MAX, &wide);
 
     if (n == 0)
@@ -281,7 +281,7 @@ static int read_word(struct reader *r, const struct field *f, const struct at *a
 static int read_enum(struct reader *r, const struct field *f, const struct at *at, json_t *value,
                      void *slot)
 {
-    int64_t word;
+    int64_t word = 0;
     int n = read_word(r, f, at, value, &word);
 
     if (n == 0)
@@ -300,7 +300,7 @@ static int read_flags(struct reader *r, const struct field *f, const struct at *
         return wrong_type(r, at, "a list of strings", value);
     json_array_foreach (value, i, item) {
         struct at here = { at, NULL, i };
-        int64_t word;
+        int64_t word = 0;
         int n = read_word(r, f, &here, item, &word);
 
         if (n < 0)
@@ -314,7 +314,7 @@ static int read_flags(struct reader *r, const struct field *f, const struct at *
 static int read_str(struct reader *r, const struct field *f, const struct at *at, json_t *value,
                     void *slot)
 {
-    int64_t word;
+    int64_t word = 0;
     char *copy;
 
     if (!json_is_text(value))
