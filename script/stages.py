@@ -116,7 +116,7 @@ def unit(options):
 
 
 def clang(options):
-    built = build("clang", "build-clang", "clang")
+    built = build("clang", "build-clang", "ccache clang")
     return [built] + (meson_tests("clang", "build-clang", ["unit"])
                       if built.result == "passed" else [])
 
