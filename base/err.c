@@ -73,8 +73,8 @@ static enum wharf_error_kind kind_of(int code)
     }
 }
 
-static void set(struct wharf_error *e, int code, enum wharf_error_kind kind, const char *format,
-                va_list args)
+__attribute__((format(printf, 4, 0))) static void
+set(struct wharf_error *e, int code, enum wharf_error_kind kind, const char *format, va_list args)
 {
     e->code = -code;
     e->kind = kind;
