@@ -422,9 +422,9 @@ static void test_stats_count_the_process(void **ret)
     attach(s);
     check(s, cgroup_stats(s->cg, &stats, &s->e));
     assert_true(json_is_object(json_object_get(stats, "cpu")));
-    if (cgroup_owner(s->cg, CONTROLLER_PIDS))
-        assert_int_equal(
-            json_integer_value(json_object_get(json_object_get(stats, "pids"), "current")), 1);
+    if (cgroup_owner(s->cg, CONTROLLER_PIDS)) /* a thread sanitizer adds a task of its own */
+        assert_in_range(
+            json_integer_value(json_object_get(json_object_get(stats, "pids"), "current")), 1, 2);
     if (cgroup_owner(s->cg, CONTROLLER_MEMORY))
         assert_true(json_is_integer(
             json_object_get(json_object_get(json_object_get(stats, "memory"), "usage"), "usage")));
