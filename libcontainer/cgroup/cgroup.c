@@ -203,16 +203,44 @@ static int enter(struct group *g, const char *pid, struct wharf_error *e)
     return 0;
 }
 
-/* The scope is there: find the groups that systemd made, make those that it does not. */
+/* Where systemd put the process: below its own hierarchy, or v2's where that is the same. */
+static int find_scope(struct cgroup *cg, const struct hierarchies *all, pid_t pid,
+                      struct wharf_error *e)
+{
+    const struct hierarchy *own = &all->items[all->count - 1];
+    autofree char *text = NULL;
+    char path[32], *group;
+    ssize_t n;
+
+    for (size_t i = 0; i < all->count; i++)
+        if (streq_null(all->items[i].options, "name=systemd"))
+            own = &all->items[i];
+    snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+    n = file_read(AT_FDCWD, path, GROUP_PATH_MAX * 8, &text);
+    if (n < 0)
+        return err_code(e, (int)n, "cannot read '%s'", path);
+    group = hierarchy_own_group(own, text, cg->arena);
+    if (!group)
+        return err_unsupported(e, "'%s' does not list the hierarchy of systemd", path);
+    return cgroup_path_clean(group, cg->arena, &cg->path, e);
+}
+
+/* Starts the scope, finds the groups that systemd made, makes those that it does not. */
 static int adopt_scope(struct cgroup *cg, pid_t pid, struct wharf_error *e)
 {
     struct hierarchies all;
-    int r = systemd_unit_start(cg->unit, pid, cg->arena, &cg->path, e);
+    int r = systemd_unit_start(cg->unit, pid, e);
 
     if (r < 0)
         return r;
     r = hierarchies_find(&all, cg->arena, e);
-    return r < 0 ? r : make_groups(cg, &all, e);
+    if (r == 0)
+        r = find_scope(cg, &all, pid, e);
+    if (r == 0)
+        r = make_groups(cg, &all, e);
+    if (r < 0)
+        systemd_unit_stop(cg->unit, NULL);
+    return r;
 }
 
 int cgroup_attach(struct cgroup *cg, pid_t pid, bool cloned, struct wharf_error *e)
@@ -238,12 +266,15 @@ int cgroup_attach(struct cgroup *cg, pid_t pid, bool cloned, struct wharf_error 
 int cgroup_apply(struct cgroup *cg, const struct spec_resources *resources, bool fresh,
                  struct wharf_error *e)
 {
-    int r = resources ? limits_apply(cg, resources, e) : 0;
+    int r = 0;
 
+    /* systemd first: it rounds what the files then get exactly */
+    if (resources && cg->unit)
+        r = systemd_unit_set(cg->unit, resources, e);
+    if (r == 0 && resources)
+        r = limits_apply(cg, resources, e);
     if (r == 0 && (fresh || (resources && resources->devices.count > 0)))
         r = devices_apply(cg, resources, fresh, e);
-    if (r == 0 && resources && cg->unit)
-        r = systemd_unit_set(cg->unit, resources, e);
     return r;
 }
 

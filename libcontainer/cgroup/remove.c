@@ -68,11 +68,28 @@ static int remove_busy(struct group *g, int64_t wait_until, int64_t deadline)
     return r;
 }
 
+/* systemd would send TERM and wait for its own time-out, so nothing may be left in the scope. */
+static int stop_scope(struct cgroup *cg, bool force, int64_t deadline, struct wharf_error *e)
+{
+    struct group *g = cgroup_census(cg);
+    int r = g && force ? cgroup_kill(cg, SIGKILL, e) : 0;
+
+    if (r < 0)
+        return r;
+    if (g && group_wait_empty(g, force ? deadline : clock_ms()) == -ETIMEDOUT)
+        return err_set(e, -EBUSY, WHARF_ERROR_CONFLICT, "cgroup '%s' still holds processes",
+                       g->path);
+    return systemd_unit_stop(cg->unit, e);
+}
+
 int cgroup_remove(struct cgroup *cg, bool force, struct wharf_error *e)
 {
     int64_t deadline = clock_ms() + GROUP_WAIT_MS;
     bool killed = false;
-    int first = 0;
+    int first = cg->unit ? stop_scope(cg, force, deadline, e) : 0;
+
+    if (first < 0)
+        return first;
 
     for (size_t i = 0; i < cg->count; i++) {
         struct group *g = &cg->groups[i];
