@@ -11,6 +11,8 @@
 #define LAYOUT      "{\"imageLayoutVersion\":\"1.0.0\"}"
 #define EMPTY_INDEX "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_INDEX "\",\"manifests\":[]}"
 
+DEFINE_AUTO(struct image_store, image_store_free)
+
 static const struct image_limits defaults = {
     .layer_bytes = INT64_C(64) << 30,
     .layer_entries = 4000000,
