@@ -167,23 +167,24 @@ static void drop_nameless(struct index_edit *x, const char *digest)
 int index_put(struct index_edit *x, const char *media_type, const struct digest *digest,
               int64_t size, const char *name)
 {
-    json_t *entry = name ? index_find_name(x, name) : NULL;
+    json_t *entry = name ? index_find_name(x, name) : NULL, *added;
 
     if (entry ? streq(index_entry_digest(entry), digest->text)
               : !name && index_has_digest(x, digest->text))
         return 0;
-    if (name)
-        take_name(x, name);
-    if (name)
-        drop_nameless(x, digest->text);
-    entry = json_pack("{s:s, s:s, s:I}", "mediaType", media_type, "digest", digest->text, "size",
+    /* first of all: `media_type` may point into an entry that goes below */
+    added = json_pack("{s:s, s:s, s:I}", "mediaType", media_type, "digest", digest->text, "size",
                       (json_int_t)size);
-    if (entry && name &&
-        json_object_set_new(entry, "annotations",
+    if (added && name &&
+        json_object_set_new(added, "annotations",
                             json_pack("{s:s, s:s}", ANNOTATION_REF, name, ANNOTATION_NAME, name)))
         return -ENOMEM;
+    if (name) {
+        take_name(x, name);
+        drop_nameless(x, digest->text);
+    }
     x->changed = true;
-    return json_array_append_new(x->list, entry) < 0 ? -ENOMEM : 0;
+    return json_array_append_new(x->list, added) < 0 ? -ENOMEM : 0;
 }
 
 int index_drop(struct index_edit *x, const char *digest, const char *name)

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Layers on disk: layers/sha256/HEX/fs is the tree in overlayfs form, HEX the hex of its chain id,
+ * beside it layer.json {diff_id, bytes, entries}. Layers are unpacked apart from each other,
+ * several at a time; then, base first, each is given what it takes from the layers below and its
+ * name. Two processes that unpack one layer at the same time both succeed: the second finds the
+ * place taken and drops its own copy.
+ */
+#ifndef LIBIMAGE_LAYER_H
+#define LIBIMAGE_LAYER_H
+
+#include "libimage/extract.h"
+#include "libimage/feed.h"
+#include "libimage/opened.h"
+
+struct layer {
+    char name[INTAKE_NAME_MAX]; /* directory in the intake */
+    int dir, fs;
+    struct extract extract;
+    struct digest diff;
+};
+void layer_init(struct layer *l);
+void layer_done(struct layer *l);
+
+/* Makes the directory and unpacks what the feed has. */
+int layer_fill(struct layer *l, struct intake *in, struct feed *feed, struct wharf_error *e);
+/* Gives it its place in a chain: attributes from the layers below, its name in the intake. `lower`:
+ * chain ids of the layers below, base first. */
+int layer_place(struct layer *l, struct intake *in, const struct digest *lower, size_t lower_count,
+                const struct digest *chain, struct wharf_error *e);
+
+/* Unpacks the layers of an image that the store lacks; the caller publishes. 1 if there were any.
+ */
+int layers_unpack(struct intake *in, const struct image *image, struct reporter *reporter,
+                  struct wharf_error *e);
+/* Opens the tree of a layer, O_PATH, from the intake (NULL: none) or the store. */
+int layer_open_tree(struct image_store *store, const struct intake *in, const char *chain_id);
+
+#endif
