@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Roots of containers: overlayfs over unpacked layers. [O]
+ *
+ * The mount is made with the new mount interface on descriptors, so it depends on no path, appears
+ * in no mount table before somebody moves it, and has no limit of 4096 bytes of options. Kernels
+ * before 6.13 take paths instead of descriptors (/proc/self/fd/N), those before 6.8 all lower
+ * directories in one string.
+ *
+ * The trap: the attributes of the root directory are those of `upper`, so it gets those of the top
+ * layer's root when it is made.
+ */
+#include "libimage/layer.h"
+#include "libimage/resolve.h"
+#include "libimage/roots.h"
+#include "base/fd.h"
+#include "base/str.h"
+
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+
+struct image_root {
+    struct image_root_info info;
+    struct digest id;
+    int lower[IMAGE_LAYERS_MAX];
+    char **paths;
+    bool transient, user_xattr;
+};
+DEFINE_AUTO(struct image_root, image_root_free)
+
+void image_root_free(struct image_root *r)
+{
+    if (!r)
+        return;
+    for (size_t i = 0; i < r->info.lower_count; i++)
+        fd_close(r->lower[i]);
+    fd_close(r->info.upper);
+    fd_close(r->info.work);
+    fd_close(r->info.copy);
+    strv_free(r->paths);
+    free(r);
+}
+
+const struct image_root_info *image_root_info(const struct image_root *root)
+{
+    return &root->info;
+}
+
+/* An opaque root hides everything below: overlayfs does not look at that mark, so we do. */
+static bool is_opaque(int tree)
+{
+    char path[64], value[4];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", tree);
+    return getxattr(path, "trusted.overlay.opaque", value, sizeof(value)) > 0 ||
+           getxattr(path, "user.overlay.opaque", value, sizeof(value)) > 0;
+}
+
+static int open_lower(struct image_root *root, struct image_store *store, const struct image *image,
+                      struct wharf_error *e)
+{
+    for (size_t i = image->info.layer_count; i-- > 0;) {
+        const char *chain = image->chains[i].text;
+        int fd = layer_open_tree(store, NULL, chain);
+        autofree char *path =
+            str_format("%s/layers/sha256/%s/fs", store->path, digest_hex(&image->chains[i]));
+
+        if (fd < 0)
+            return err_code(e, fd, "layer '%s' is not unpacked", chain);
+        root->lower[root->info.lower_count++] = fd;
+        if (!path || strv_add(&root->paths, path) < 0)
+            return err_nomem(e);
+        if (is_opaque(fd))
+            break;
+    }
+    if (root->info.lower_count == 0)
+        return err_unsupported(e, "image '%s' has no layers", image->id.text);
+    return 0;
+}
+
+/* 1 if it was made now. */
+static int open_directory(int dir, const char *name, mode_t mode, int *ret)
+{
+    int made = mkdirat(dir, name, mode) == 0, fd;
+
+    if (!made && errno != EEXIST)
+        return -errno;
+    fd = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    *ret = fd;
+    return made;
+}
+
+static int open_writable(struct image_root *root, int dir, struct wharf_error *e)
+{
+    struct stat st;
+    int r = open_directory(dir, "work", 0700, &root->info.work), made;
+
+    if (r >= 0)
+        r = made = open_directory(dir, "upper", 0755, &root->info.upper);
+    if (r > 0) {
+        r = fstat(root->lower[0], &st);
+        if (r == 0)
+            r = fchownat(root->info.upper, "", st.st_uid, st.st_gid, AT_EMPTY_PATH);
+        if (r == 0)
+            r = fchmodat(dir, "upper", st.st_mode & 07777, 0);
+        r = r < 0 ? -errno : 0;
+    }
+    return r < 0 ? err_code(e, r, "cannot make the container's writable directory") : 0;
+}
+
+static int open_root(struct image_store *store, const struct image *image, int dir,
+                     struct image_root **ret, struct wharf_error *e)
+{
+    auto_of(image_root_free) struct image_root *root = calloc(1, sizeof(*root));
+    int r;
+
+    if (!root)
+        return err_nomem(e);
+    root->id = image->id;
+    root->user_xattr = store->user_xattr;
+    root->info = (struct image_root_info){
+        .kind = IMAGE_ROOT_OVERLAY, .upper = -1, .work = -1, .copy = -1, .lower = root->lower
+    };
+    root->info.image_id = root->id.text;
+    r = open_lower(root, store, image, e);
+    if (r == 0)
+        r = open_writable(root, dir, e);
+    if (r < 0)
+        return r;
+    root->info.lower_paths = root->paths;
+    *ret = take_ptr(&root);
+    return 0;
+}
+
+static int unpack(struct image_store *store, const struct image *image, const char *name,
+                  struct reporter *reporter, struct wharf_error *e)
+{
+    struct intake in = { 0 };
+    int r = intake_begin(&in, store, e);
+
+    /* registered under the lease: from here on collection sees it */
+    if (r == 0)
+        r = roots_put(store, name, &image->digest, e);
+    if (r == 0) {
+        r = layers_unpack(&in, image, reporter, e);
+        if (r > 0)
+            r = intake_publish(&in, e);
+        if (r < 0)
+            image_root_release(store, name, NULL);
+    }
+    intake_end(&in);
+    return r;
+}
+
+static bool all_unpacked(struct image_store *store, const struct image *image, const char *name)
+{
+    struct digest have;
+
+    for (size_t i = 0; i < image->info.layer_count; i++) {
+        if (!store_has_layer(store, image->chains[i].text))
+            return false;
+    }
+    return roots_get(store, name, &have) == 0 && digest_equal(&have, &image->digest);
+}
+
+int image_root_prepare(struct image_store *store, const struct image *image, const char *name,
+                       int container_dir, const struct image_root_options *options,
+                       struct image_root **ret, struct wharf_error *e)
+{
+    struct image_root_options o = { 0 };
+    struct reporter reporter = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    int r = 0;
+
+    if (options)
+        memcpy(&o, options, MIN(options->size, sizeof(o)));
+    if (!roots_name_valid(name))
+        return err_invalid(e, "'%.150s' is not a name for a root", name);
+    if (o.kind == IMAGE_ROOT_COPY)
+        return err_unsupported(e, "roots without overlay are not there yet");
+    reporter.progress = o.progress;
+    reporter.arg = o.arg;
+    if (!all_unpacked(store, image, name))
+        r = unpack(store, image, name, &reporter, e);
+    if (r < 0)
+        return r;
+    r = open_root(store, image, container_dir, ret, e);
+    if (r == 0)
+        (*ret)->transient = o.transient;
+    return r;
+}
+
+int image_root_open(struct image_store *store, const char *name, int container_dir,
+                    struct image_root **ret, struct wharf_error *e)
+{
+    auto_of(image_free) struct image *image = NULL;
+    struct digest digest;
+    int r = roots_name_valid(name) ? roots_get(store, name, &digest) : -EINVAL;
+
+    if (r < 0)
+        return err_code(e, r, "no root '%.150s'", name);
+    r = opened_read(store, -1, &digest, &image, e);
+    return r < 0 ? r : open_root(store, image, container_dir, ret, e);
+}
+
+/* ---- mounting ---- */
+
+static int set_text(int fs, const char *key, const char *value)
+{
+    return syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0) < 0 ? -errno : 0;
+}
+
+/* By descriptor (6.13 and later), else by a path that leads to it. */
+static int set_directory(int fs, const char *key, int fd)
+{
+    char path[64];
+
+    if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_FD, key, NULL, fd) == 0)
+        return 0;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return set_text(fs, key, path);
+}
+
+static int set_lower(int fs, const struct image_root *root)
+{
+    autobuf struct buf all = BUF(IMAGE_LAYERS_MAX * 32);
+    size_t i = 0;
+    int r = 0;
+
+    for (; i < root->info.lower_count && r == 0; i++)
+        r = set_directory(fs, "lowerdir+", root->lower[i]);
+    if (r == 0 || i > 1)
+        return r;
+    for (i = 0; i < root->info.lower_count; i++)
+        buf_printf(&all, "%s/proc/self/fd/%d", i ? ":" : "", root->lower[i]);
+    return all.error ? all.error : set_text(fs, "lowerdir", all.data);
+}
+
+int image_root_mount(const struct image_root *root, struct wharf_error *e)
+{
+    autoclose int fs = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
+    char log[256] = "";
+    ssize_t n;
+    int mount, r;
+
+    if (fs < 0 && errno == ENODEV)
+        return err_unsupported(e, "this kernel has no overlay file system");
+    if (fs < 0)
+        return err_sys(e, "cannot make an overlay mount");
+    r = set_lower(fs, root);
+    if (r == 0)
+        r = set_directory(fs, "upperdir", root->info.upper);
+    if (r == 0)
+        r = set_directory(fs, "workdir", root->info.work);
+    if (r == 0 && root->user_xattr)
+        r = syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0 ? -errno : 0;
+    if (r == 0 && root->transient)
+        r = syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0 ? -errno : 0;
+    if (r == 0 && syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        r = -errno;
+    if (r < 0) {
+        n = read(fs, log, sizeof(log) - 1); /* the kernel's own words, "e overlay: ..." */
+        log[n > 0 ? n : 0] = 0;
+        log[strcspn(log, "\n")] = 0;
+        return err_code(e, r, "cannot make an overlay mount%s%s", *log ? ": " : "",
+                        *log ? log + 2 : "");
+    }
+    mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
+    return mount < 0 ? err_sys(e, "cannot make an overlay mount") : mount;
+}
