@@ -66,10 +66,10 @@ static int mark_root(const char *name, const char *digest, void *arg)
 }
 
 /* Calls `visit` with each name in a directory below `dirfd`. */
-static int each_name(int dirfd, const char *path,
-                     int (*visit)(int dir, const char *name, void *arg), void *arg)
+static int each_name(int parent, const char *path,
+                     int (*visit)(int at, const char *name, void *arg), void *arg)
 {
-    int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+    int fd = openat(parent, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
 
