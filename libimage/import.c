@@ -154,6 +154,20 @@ static int name_image(struct import *i, const struct digest *digest, int64_t siz
     return index_commit(&x, e);
 }
 
+static int open_new(struct import *i, const struct digest *digest, struct image **ret,
+                    struct wharf_error *e)
+{
+    char *names[] = { i->name[0] ? i->name : NULL, NULL };
+    auto_of(image_free) struct image *image = NULL;
+    int r = opened_read(i->in.store, -1, digest, &image, e);
+
+    if (r == 0 && opened_set_names(image, names) < 0)
+        r = err_nomem(e);
+    if (r == 0)
+        *ret = take_ptr(&image);
+    return r;
+}
+
 static int import(struct import *i, int fd, struct image **ret, struct wharf_error *e)
 {
     struct digest digest;
@@ -168,7 +182,7 @@ static int import(struct import *i, int fd, struct image **ret, struct wharf_err
         r = intake_publish(&i->in, e);
     if (r == 0)
         r = name_image(i, &digest, size, e);
-    return r < 0 || !ret ? r : opened_read(i->in.store, -1, &digest, ret, e);
+    return r < 0 || !ret ? r : open_new(i, &digest, ret, e);
 }
 
 int image_import(struct image_store *store, int fd, const struct image_import_options *options,

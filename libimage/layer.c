@@ -73,7 +73,7 @@ int layer_open_tree(struct image_store *store, const struct intake *in, const ch
 static int settle(struct layer *l, struct intake *in, const struct digest *lower, size_t count,
                   struct wharf_error *e)
 {
-    int fds[IMAGE_LAYERS_MAX], r = 0;
+    int fds[IMAGE_LAYERS_MAX] = { 0 }, r = 0;
     size_t opened = 0;
 
     /* top first, as overlayfs looks */

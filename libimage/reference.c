@@ -195,14 +195,29 @@ int image_reference_parse(struct image_reference *ret, const char *text, struct 
     }
 }
 
+/* The path as it is shown: without docker's own prefix when the form is short. */
+static const char *shown_path(const struct image_reference *r, bool hub)
+{
+    const char *library = hub ? str_after(r->path, HUB_LIBRARY) : NULL;
+
+    return library && !strchr(library, '/') ? library : r->path;
+}
+
 void image_reference_format(const struct image_reference *r, int short_form, char *text)
 {
-    const char *path = r->path, *library;
     bool hub = short_form && streq(r->domain, HUB);
+    const char *parts[] = {
+        hub ? "" : r->domain,    hub ? "" : "/", shown_path(r, hub), r->tag[0] ? ":" : "", r->tag,
+        r->digest[0] ? "@" : "", r->digest
+    };
+    size_t used = 0;
 
-    library = hub ? str_after(path, HUB_LIBRARY) : NULL;
-    if (library && !strchr(library, '/'))
-        path = library;
-    snprintf(text, IMAGE_REFERENCE_MAX, "%s%s%s%s%s%s%s", hub ? "" : r->domain, hub ? "" : "/",
-             path, r->tag[0] ? ":" : "", r->tag, r->digest[0] ? "@" : "", r->digest);
+    /* the parts were checked when parsed; what a caller made himself is cut rather than overrun */
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        size_t n = MIN(strlen(parts[i]), (size_t)IMAGE_REFERENCE_MAX - 1 - used);
+
+        memcpy(text + used, parts[i], n);
+        used += n;
+    }
+    text[used] = 0;
 }

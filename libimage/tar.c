@@ -106,7 +106,7 @@ int tar_block(struct tar *t, const void **ret, size_t *ret_len, int64_t *ret_off
 static ssize_t member_next(struct source *self, const void **ret, struct wharf_error *e)
 {
     struct member_source *m = (struct member_source *)self;
-    int64_t offset;
+    int64_t offset = 0;
     size_t len;
     int r;
 
