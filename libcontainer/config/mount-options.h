@@ -44,7 +44,8 @@ struct mount_options {
 int mount_options_parse(const field_strings *options, bool bind, struct arena *arena,
                         struct mount_options *ret, struct wharf_error *e);
 
-/* Every word of the table for `features`, sorted, ended by NULL: a new array of static strings. */
+/* Every word of the table for `features`, sorted, ended by NULL: a new array of static strings;
+ * NULL when out of memory. */
 const char **mount_options_names(void);
 
 #endif
