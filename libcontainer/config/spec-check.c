@@ -258,8 +258,8 @@ static int check_sysctl(const struct container_spec *spec, const char *key, stru
     char name[256];
 
     spec_sysctl_dots(key, name, sizeof(name));
-    if (strlen(key) >= sizeof(name) || strstr(name, "..") || str_after(key, ".") ||
-        str_after(key, "/"))
+    if (strlen(key) >= sizeof(name) || strstr(name, "..") || strstr(name, "//") ||
+        str_after(key, ".") || str_after(key, "/"))
         return err_invalid(e, "linux.sysctl: '%.64s' is not a name", key);
     if (streq(name, "kernel.hostname"))
         return err_invalid(e, "linux.sysctl: 'kernel.hostname' conflicts with the member hostname; "
