@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Making a container: the parent's side of init.c.
+ *
+ * Everything that can fail without the child fails before it exists. Then one clone3 brings all
+ * new namespaces, the pidfd and (v2) the cgroup; while the child mounts, the parent sets limits and
+ * writes the state: the two meet at READY. What `struct creation` holds is undone from its last
+ * line to its first when any step fails; nothing is left behind. If this process is killed
+ * meanwhile, the child ends at its next word, and the directory says what to clean.
+ */
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "base/str.h"
+#include "libcontainer/clone.h"
+#include "libcontainer/create.h"
+#include "libcontainer/handle.h"
+#include "libcontainer/init.h"
+#include "libcontainer/netlink.h"
+#include "libcontainer/system.h"
+
+struct creation {
+    const struct container_spec *spec;
+    const struct container_start_options *start;
+    struct arena *arena;
+    struct container *c; /* owns state directory, cgroup, process */
+    struct init_plan plan;
+    struct hooks prestart, create_runtime, poststart;
+    int sync;       /* our side */
+    int child_sync; /* the child's, until it exists */
+    int listener;
+    bool made; /* the state directory is ours to remove */
+    bool into_cgroup;
+};
+
+/* ---- before the child ---- */
+
+static int claim_id(struct creation *m, struct container_engine *engine, const char *id,
+                    struct wharf_error *e)
+{
+    autoclose int root = -1, dir = -1;
+
+    if (container_check_id(id, e) < 0)
+        return -EINVAL;
+    root = engine_open_root(engine, true, e);
+    if (root < 0)
+        return root;
+    if (mkdirat(root, id, 0700) < 0) {
+        if (errno == EEXIST)
+            return err_set(e, -EEXIST, WHARF_ERROR_CONFLICT,
+                           "container with id exists already: '%s'", id);
+        return err_sys(e, "cannot make the state directory of '%s'", id);
+    }
+    dir = openat(root, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    m->c = dir < 0 ? NULL : container_handle(&engine->settings, id, root, dir);
+    if (!m->c) {
+        unlinkat(root, id, AT_REMOVEDIR);
+        return err_nomem(e);
+    }
+    m->made = true;
+    take_fd(&root);
+    take_fd(&dir);
+    return 0;
+}
+
+/* The bundle's path for the state document, and the root's below it. */
+static int name_paths(struct creation *m, struct state *s, struct wharf_error *e)
+{
+    const char *root = m->spec->root ? m->spec->root->path : "";
+    char bundle[4096], link[64];
+    ssize_t n;
+
+    if (m->start->bundle) {
+        n = (ssize_t)strlen(m->start->bundle);
+        s->bundle = strdup(m->start->bundle);
+    } else {
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", m->start->bundle_fd);
+        n = readlink(m->start->bundle_fd >= 0 ? link : "/proc/self/cwd", bundle,
+                     sizeof(bundle) - 1);
+        if (n < 0)
+            return err_sys(e, "cannot tell the bundle's path");
+        s->bundle = strndup(bundle, (size_t)n);
+    }
+    if (!s->bundle)
+        return err_nomem(e);
+    s->rootfs = root[0] == '/' || !root[0] ? strdup(root) : str_format("%s/%s", s->bundle, root);
+    return s->rootfs ? 0 : err_nomem(e);
+}
+
+static json_t *annotations_of(const struct container_spec *spec)
+{
+    json_t *tree = spec->annotations.count > 0 ? json_object() : NULL;
+
+    for (size_t i = 0; tree && i < spec->annotations.count; i++) {
+        const struct field_pair *p = &spec->annotations.items[i];
+
+        json_object_set_new(tree, p->key, json_string(p->value));
+    }
+    return tree;
+}
+
+static int fill_state(struct creation *m, struct wharf_error *e)
+{
+    const struct container_spec *spec = m->spec;
+    struct state *s = &m->c->state;
+    char now[40];
+    int r = name_paths(m, s, e);
+
+    if (r < 0)
+        return r;
+    state_now(now);
+    s->created = strdup(now);
+    s->oci_version = strdup(spec->oci_version ? spec->oci_version : "1.0.0");
+    s->owner = geteuid();
+    s->annotations = annotations_of(spec);
+    s->namespaces = m->plan.namespaces.listed;
+    s->poststart = spec->hooks && spec->hooks->poststart.count > 0;
+    s->poststop = spec->hooks && spec->hooks->poststop.count > 0;
+    return s->created && s->oci_version ? 0 : err_nomem(e);
+}
+
+/* The host's uid of the container's root, to whom its cgroup is delegated; only where it sees
+ * itself as the root of a tree of its own. */
+static uint32_t cgroup_owner(const struct creation *m)
+{
+    const spec_id_maps *maps = &m->spec->linux_->uid_mappings;
+
+    if (!(m->plan.namespaces.made & CLONE_NEWUSER) || !m->plan.namespaces.cgroup)
+        return UINT32_MAX;
+    for (size_t i = 0; i < maps->count; i++) {
+        if (maps->items[i].container_id == 0)
+            return maps->items[i].host_id;
+    }
+    return UINT32_MAX;
+}
+
+static int make_cgroup(struct creation *m, struct wharf_error *e)
+{
+    const struct engine_settings *settings = &m->c->settings;
+    struct cgroup_options o = { .driver = settings->cgroups,
+                                .path = m->spec->linux_->cgroups_path,
+                                .id = m->c->id,
+                                .rootless = settings->rootless,
+                                .resources = m->spec->linux_->resources,
+                                .annotations = &m->spec->annotations,
+                                .owner_uid = cgroup_owner(m) };
+    int r;
+
+    r = cgroup_create(&m->c->cgroup, &o, e);
+    if (r < 0 || !m->c->cgroup)
+        return r;
+    m->into_cgroup = cgroup_clone_fd(m->c->cgroup) >= 0;
+    return cgroup_save(m->c->cgroup, &m->c->state.cgroup, e);
+}
+
+static int prepare_root(struct creation *m, struct wharf_error *e)
+{
+    struct rootfs_options o = { .bundle_fd = m->start->bundle_fd,
+                                .root_fd = m->start->root_fd,
+                                .flags = m->start->flags,
+                                .rootless = m->c->settings.rootless };
+    struct cgroup_view *views = NULL;
+    int r;
+
+    if (!(m->plan.namespaces.listed & CLONE_NEWNS))
+        return err_unsupported(e, "linux.namespaces: a container needs a mount namespace");
+    if (!(m->plan.namespaces.made & CLONE_NEWNS))
+        return 0; /* a joined one is as its owner made it */
+    if (m->c->cgroup) {
+        r = cgroup_views(m->c->cgroup, m->arena, &views, &o.view_count, e);
+        if (r < 0)
+            return r;
+        o.views = views;
+    }
+    return rootfs_prepare(m->spec, &o, m->arena, &m->plan.rootfs, e);
+}
+
+static int prepare_hooks(struct creation *m, struct wharf_error *e)
+{
+    const struct spec_hooks none = { 0 }, *h = m->spec->hooks ? m->spec->hooks : &none;
+    const struct {
+        const spec_hook_list *list;
+        const char *moment;
+        struct hooks *ret;
+    } moments[] = {
+        { &h->prestart, "prestart", &m->prestart },
+        { &h->create_runtime, "createRuntime", &m->create_runtime },
+        { &h->create_container, "createContainer", &m->plan.create_container },
+        { &h->start_container, "startContainer", &m->plan.start_container },
+        { &h->poststart, "poststart", &m->poststart },
+    };
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(moments); i++)
+        r = hooks_prepare(moments[i].list, moments[i].moment, m->arena, moments[i].ret, e);
+    m->plan.hooks_outside = h->prestart.count > 0 || h->create_runtime.count > 0;
+    if (r < 0 || !m->spec->hooks)
+        return r;
+    return hook_state_prepare(m->spec, m->c->id, m->c->state.bundle, m->arena, &m->plan.state, e);
+}
+
+static void skipped_syscall(void *user, const char *name)
+{
+    engine_log(user, CONTAINER_LOG_DEBUG, "linux.seccomp: unknown system call '%s' is skipped",
+               name);
+}
+
+static int prepare_launch(struct creation *m, struct wharf_error *e)
+{
+    const struct launch_options o = { m->start, namespaces_allow_groups(m->spec), skipped_syscall,
+                                      &m->c->settings };
+
+    return m->spec->process
+               ? launch_prepare(m->spec->process, m->spec, &o, m->arena, &m->plan.launch, e)
+               : 0;
+}
+
+/* Where a later `start` connects. Bound through a descriptor, so that the directory's name may be
+ * longer than a socket's address. */
+static int listen_for_start(struct creation *m, struct wharf_error *e)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+    m->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/start.sock", m->c->dir);
+    if (m->listener < 0 || bind(m->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+        listen(m->listener, 1) < 0)
+        return err_sys(e, "cannot make the start socket");
+    return 0;
+}
+
+static int open_sync(struct creation *m, struct wharf_error *e)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return err_sys(e, "cannot make a socket pair");
+    m->sync = pair[0];
+    m->child_sync = pair[1];
+    return 0;
+}
+
+static int prepare(struct creation *m, bool wait, struct wharf_error *e)
+{
+    int r;
+
+    if ((r = namespaces_prepare(m->spec, &m->plan.namespaces, e)) < 0 ||
+        (r = fill_state(m, e)) < 0 || (r = prepare_launch(m, e)) < 0 ||
+        (r = prepare_hooks(m, e)) < 0 || (r = make_cgroup(m, e)) < 0 ||
+        (r = state_write(m->c->dir, &m->c->state, e)) < 0 || (r = prepare_root(m, e)) < 0 ||
+        (r = open_sync(m, e)) < 0 || (wait && (r = listen_for_start(m, e)) < 0))
+        return r;
+    m->plan.spec = m->spec;
+    m->plan.sync = m->child_sync;
+    m->plan.listener = m->listener;
+    m->plan.wait_attached = m->c->cgroup && !m->into_cgroup;
+    m->plan.rootless = m->c->settings.rootless;
+    m->plan.keyring = !(m->start->flags & CONTAINER_NO_KEYRING);
+    m->plan.keyring_name = arena_format(m->arena, "_ses.%s", m->c->id);
+    return m->plan.keyring_name ? 0 : err_nomem(e);
+}
+
+/* ---- with the child ---- */
+
+static void run_init(void *plan)
+{
+    init_main(plan);
+}
+
+static int make_child(struct creation *m, struct wharf_error *e)
+{
+    struct clone_request request = { .namespaces = &m->plan.namespaces,
+                                     .cgroup = m->into_cgroup ? cgroup_clone_fd(m->c->cgroup) : -1,
+                                     .sync = m->sync,
+                                     .child_sync = m->child_sync,
+                                     .run = run_init,
+                                     .user = &m->plan };
+    int r = clone_child(&request, &m->c->init.pid, &m->c->init.pidfd, e);
+
+    m->child_sync = fd_close(m->child_sync);
+    m->listener = fd_close(m->listener);
+    return r;
+}
+
+static int give_net_devices(struct creation *m, struct wharf_error *e)
+{
+    const struct spec_linux *l = m->spec->linux_;
+    autoclose int netns = -1;
+    char path[64];
+    int r = 0;
+
+    if (l->net_devices.count == 0)
+        return 0;
+    snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)m->c->init.pid);
+    netns = open(path, O_RDONLY | O_CLOEXEC);
+    if (netns < 0)
+        return err_sys(e, "linux.netDevices: cannot open the container's network namespace");
+    for (size_t i = 0; r == 0 && i < l->net_devices.count; i++) {
+        const struct spec_net_device *d = &l->net_devices.items[i];
+
+        r = netlink_give_device(d->host, netns, d->name ? d->name : d->host, e);
+    }
+    return r;
+}
+
+static int save_config(struct creation *m, struct wharf_error *e)
+{
+    autofree char *text = NULL;
+    int r = container_spec_write(m->spec, &text, e);
+
+    if (r < 0)
+        return r;
+    r = file_replace(m->c->dir, "config.json", text, strlen(text), 0600, false);
+    return r < 0 ? err_code(e, r, "cannot save config.json") : 0;
+}
+
+/* What the child waits for comes first, then what can go on while it mounts. */
+static int serve_child(struct creation *m, struct wharf_error *e)
+{
+    pid_t pid = m->c->init.pid;
+    int r = 0;
+
+    if (m->plan.namespaces.made & CLONE_NEWUSER) {
+        r = namespaces_write_maps(pid, m->spec->linux_, e);
+        if (r < 0)
+            return r;
+        sync_send(m->sync, SYNC_MAPPED, 0, -1);
+    }
+    if (m->c->cgroup) {
+        r = cgroup_attach(m->c->cgroup, pid, m->into_cgroup, e);
+        if (r < 0)
+            return r;
+        if (m->plan.wait_attached)
+            sync_send(m->sync, SYNC_ATTACHED, 0, -1);
+        if (m->spec->linux_->resources)
+            r = cgroup_apply(m->c->cgroup, m->spec->linux_->resources, true, e);
+    }
+    if (r == 0 && m->plan.launch)
+        r = attributes_apply_initial_affinity(m->plan.launch->attributes, pid, e);
+    if (r < 0 || (r = give_net_devices(m, e)) < 0 || (r = save_config(m, e)) < 0)
+        return r;
+    return state_write_init(m->c->dir, pid, e);
+}
+
+static int run_outside_hooks(struct creation *m, struct wharf_error *e)
+{
+    pid_t pid = m->c->init.pid;
+    int r = hooks_run(&m->prestart, &m->plan.state, "creating", pid, e);
+
+    if (r == 0)
+        r = hooks_run(&m->create_runtime, &m->plan.state, "creating", pid, e);
+    if (r == 0)
+        sync_send(m->sync, SYNC_HOOKED, (int)pid, -1);
+    return r;
+}
+
+int create_take_console(struct container_process *process, const struct spec_process *p,
+                        const struct container_start_options *start, int master,
+                        struct wharf_error *e)
+{
+    if (p->console_size) {
+        struct winsize size = { .ws_row = (unsigned short)p->console_size->height,
+                                .ws_col = (unsigned short)p->console_size->width };
+
+        if (ioctl(master, TIOCSWINSZ, &size) < 0)
+            return err_sys(e, "process.consoleSize: cannot set it");
+    }
+    if (start->console_socket >= 0)
+        return process_pass_fd(start->console_socket, master, "/dev/ptmx", "the terminal", e);
+    process->console = fcntl(master, F_DUPFD_CLOEXEC, 3);
+    return process->console < 0 ? err_sys(e, "cannot keep the terminal") : 0;
+}
+
+int create_ended_early(struct wharf_error *e)
+{
+    return err_set(e, -ECHILD, WHARF_ERROR_INTERNAL,
+                   "the container's process ended before its program began (killed, or out of "
+                   "memory: see the kernel's log)");
+}
+
+/* The message is a "container process state" (runtime-spec config-linux.md, seccomp). */
+int create_send_listener(struct container *c, const struct container_spec *spec, int listener,
+                         struct wharf_error *e)
+{
+    const struct spec_seccomp *s = spec->linux_->seccomp;
+    autofree char *state = NULL;
+    autobuf struct buf text = BUF(SPEC_TEXT_MAX);
+    int r = container_state_json(c, &state, e);
+
+    if (r < 0)
+        return r;
+    buf_printf(&text, "{\"ociVersion\":\"1.0.2\",\"fds\":[\"seccompFd\"],\"pid\":%d,", c->init.pid);
+    if (s->listener_metadata) {
+        buf_str(&text, "\"metadata\":");
+        buf_json(&text, s->listener_metadata, strlen(s->listener_metadata));
+        buf_char(&text, ',');
+    }
+    buf_printf(&text, "\"state\":%s}", state);
+    if (text.error)
+        return err_nomem(e);
+    return seccomp_send_listener(s->listener_path, listener, text.data, e);
+}
+
+/* One word of the child. 1: go on listening. */
+static int answer(struct creation *m, const struct sync_message *said, int fd,
+                  struct wharf_error *e)
+{
+    switch (said->type) {
+    case SYNC_ERROR:
+        if (e)
+            *e = said->error;
+        return said->code < 0 ? said->code : -EIO;
+    case SYNC_STUB_FAILED:
+        return launch_explain(said, m->spec->process, e);
+    case SYNC_HOOKS:
+        return run_outside_hooks(m, e) < 0 ? -1 : 1;
+    case SYNC_CONSOLE:
+        return create_take_console(&m->c->init, m->spec->process, m->start, fd, e) < 0 ? -1 : 1;
+    case SYNC_LISTENER:
+        return create_send_listener(m->c, m->spec, fd, e) < 0 ? -1 : 1;
+    case SYNC_READY:
+        return 0;
+    default:
+        return err_set(e, -EPROTO, WHARF_ERROR_INTERNAL, "unexpected word %u of the container",
+                       said->type);
+    }
+}
+
+/* Listens until READY (0) or end of file (0 with `ready` set before: the program runs). */
+static int listen_to_child(struct creation *m, bool ready, struct wharf_error *e)
+{
+    for (;;) {
+        struct sync_message said;
+        autoclose int fd = -1;
+        int r = sync_receive(m->sync, &said, &fd);
+
+        if (r < 0)
+            return err_code(e, r, "cannot hear the container's process");
+        if (r == 0)
+            return ready ? 0 : create_ended_early(e);
+        r = answer(m, &said, fd, e);
+        if (r <= 0)
+            return r;
+    }
+}
+
+/* A word that the child said before it died tells more than our failure to work on it. */
+static int meet(struct creation *m, struct wharf_error *e)
+{
+    int r = serve_child(m, e);
+
+    if (r < 0)
+        return r;
+    return listen_to_child(m, false, e);
+}
+
+static int pass_pidfd(struct creation *m, struct wharf_error *e)
+{
+    return m->start->pidfd_socket < 0
+               ? 0
+               : process_pass_fd(m->start->pidfd_socket, m->c->init.pidfd, "pidfd", "the pidfd", e);
+}
+
+static int make(struct creation *m, bool wait, struct wharf_error *e)
+{
+    int r;
+
+    if ((r = prepare(m, wait, e)) < 0 || (r = make_child(m, e)) < 0 || (r = meet(m, e)) < 0 ||
+        (r = pass_pidfd(m, e)) < 0)
+        return r;
+    r = sync_send(m->sync, SYNC_START, (int)m->c->init.pid, -1);
+    if (r < 0)
+        return create_ended_early(e);
+    if (wait)
+        return 0;
+    r = listen_to_child(m, true, e);
+    return r < 0 ? r : hooks_run(&m->poststart, &m->plan.state, "running", m->c->init.pid, e);
+}
+
+static void release(struct creation *m)
+{
+    launch_done(m->plan.launch);
+    rootfs_done(m->plan.rootfs);
+    namespaces_done(&m->plan.namespaces);
+    fd_close(m->sync);
+    fd_close(m->child_sync);
+    fd_close(m->listener);
+    arena_free(m->arena);
+}
+
+static int create(struct container_engine *engine, const char *id,
+                  const struct container_spec *spec, const struct container_start_options *options,
+                  bool wait, struct container **ret, struct wharf_error *e)
+{
+    struct container_start_options start = CONTAINER_START_OPTIONS;
+    struct creation m = {
+        .spec = spec, .start = &start, .sync = -1, .child_sync = -1, .listener = -1
+    };
+    int r;
+
+    if (options)
+        memcpy(&start, options, MIN(options->size, sizeof(start)));
+    r = spec_check(spec, e);
+    if (r < 0)
+        return r;
+    m.arena = arena_new(SPEC_ARENA_MAX);
+    r = m.arena ? claim_id(&m, engine, id, e) : err_nomem(e);
+    if (r == 0)
+        r = make(&m, wait, e);
+    if (r == 0)
+        *ret = take_ptr(&m.c);
+    else if (m.made)
+        container_destroy(m.c, NULL);
+    container_close(m.c);
+    release(&m);
+    return r;
+}
+
+EXPORT int container_create(struct container_engine *engine, const char *id,
+                            const struct container_spec *spec,
+                            const struct container_start_options *options,
+                            struct container **ret_container, struct wharf_error *e)
+{
+    return create(engine, id, spec, options, true, ret_container, e);
+}
+
+EXPORT int container_run(struct container_engine *engine, const char *id,
+                         const struct container_spec *spec,
+                         const struct container_start_options *options,
+                         struct container **ret_container, struct wharf_error *e)
+{
+    return create(engine, id, spec, options, false, ret_container, e);
+}

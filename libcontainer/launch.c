@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parent's half of launch.h: the process object becomes a flat plan, and the stub's report
+ * becomes a message. The child's half is launch-child.c.
+ */
+#include "libcontainer/launch.h"
+
+#include <limits.h>
+#include <string.h>
+#include "base/str.h"
+
+/* A list ended by NULL, with room for `more` entries behind. */
+static char **strings_of(struct arena *arena, const field_strings *list, size_t more)
+{
+    char **copy = arena_array(arena, list->count + more + 1, sizeof(*copy));
+
+    for (size_t i = 0; copy && i < list->count; i++)
+        copy[i] = list->items[i];
+    return copy;
+}
+
+static int prepare_lists(struct launch *l, struct arena *arena, struct wharf_error *e)
+{
+    const struct spec_process *p = l->process;
+    bool home = false;
+
+    l->argv = strings_of(arena, &p->args, 0);
+    l->env = strings_of(arena, &p->env, 1);
+    if (!l->argv || !l->env)
+        return err_nomem(e);
+    for (size_t i = 0; i < p->env.count; i++)
+        home = home || str_after(p->env.items[i], "HOME=");
+    l->home_slot = home ? NULL : &l->env[p->env.count];
+    return 0;
+}
+
+static int prepare_label(struct launch *l, struct arena *arena, struct wharf_error *e)
+{
+    const char *selinux = l->process->selinux_label, *apparmor = l->process->apparmor_profile;
+    int r = lsm_check(&selinux, &apparmor, e);
+
+    if (r < 0)
+        return r;
+    if (apparmor && *apparmor) {
+        /* since Linux 5.8 AppArmor has a directory of its own beside other modules */
+        l->label_attribute = access("/proc/self/attr/apparmor", F_OK) == 0
+                                 ? "thread-self/attr/apparmor/exec"
+                                 : "thread-self/attr/exec";
+        l->label = arena_format(arena, "exec %s", apparmor);
+        if (!l->label)
+            return err_nomem(e);
+    } else if (selinux && *selinux) {
+        l->label_attribute = "thread-self/attr/exec";
+        l->label = selinux;
+    }
+    return 0;
+}
+
+static int check_process(const struct spec_process *p, const struct launch_options *options,
+                         struct wharf_error *e)
+{
+    if (p->args.count == 0 || !p->args.items[0][0])
+        return err_invalid(e, "process.args: the program to run is missing");
+    if (!p->cwd || p->cwd[0] != '/')
+        return err_invalid(e, "process.cwd: '%s' is not an absolute path", p->cwd ? p->cwd : "");
+    if (!options->set_groups && p->user.additional_gids.count > 0)
+        return err_invalid(e, "process.user.additionalGids: this user namespace does not allow "
+                              "to set groups");
+    if (p->user.additional_gids.count > NGROUPS_MAX)
+        return err_invalid(e, "process.user.additionalGids: %zu groups, the limit is %d",
+                           p->user.additional_gids.count, NGROUPS_MAX);
+    if (options->start->keep_count > LAUNCH_KEEP_MAX)
+        return err_invalid(e, "%zu descriptors to keep, the limit is %d",
+                           options->start->keep_count, LAUNCH_KEEP_MAX);
+    return 0;
+}
+
+int launch_prepare(const struct spec_process *process, const struct container_spec *spec,
+                   const struct launch_options *options, struct arena *arena, struct launch **ret,
+                   struct wharf_error *e)
+{
+    struct launch *l = arena_alloc(arena, sizeof(*l));
+    uint64_t dropped;
+    int r;
+
+    if (!l)
+        return err_nomem(e);
+    *l = (struct launch){ .process = process,
+                          .set_groups = options->set_groups,
+                          .keep_fds = options->start->keep_fds,
+                          .keep_count = options->start->keep_count,
+                          .proc = -1 };
+    for (int i = 0; i < 3; i++)
+        l->stdio[i] = process->terminal ? -1 : options->start->stdio[i];
+    if ((r = check_process(process, options, e)) < 0 || (r = prepare_lists(l, arena, e)) < 0 ||
+        (r = prepare_label(l, arena, e)) < 0 ||
+        (r = capabilities_resolve(process->capabilities, &l->capabilities, &dropped, e)) < 0 ||
+        (r = attributes_prepare(process, spec, arena, &l->attributes, e)) < 0)
+        return r;
+    if (spec->linux_->landlock &&
+        (r = landlock_prepare(spec->linux_->landlock, arena, &l->landlock, e)) < 0)
+        return r;
+    if (spec->linux_->seccomp && (r = seccomp_compile(spec->linux_->seccomp, -1, &l->filter,
+                                                      options->skipped, options->user, e)) < 0)
+        return r;
+    *ret = l;
+    return 0;
+}
+
+void launch_done(struct launch *l)
+{
+    if (l)
+        seccomp_done(&l->filter);
+}
+
+/* The words of execve's failures that engines look for stand here: "no such file or directory"
+ * and "permission denied". */
+static int explain_exec(int code, const char *program, struct wharf_error *e)
+{
+    switch (code) {
+    case -ENOENT:
+        return err_set(e, code, WHARF_ERROR_NO_COMMAND,
+                       "exec: \"%s\": no such file or directory (perhaps its interpreter)",
+                       program);
+    case -EACCES:
+    case -EPERM:
+        return err_set(e, code, WHARF_ERROR_NOT_RUNNABLE, "exec: \"%s\": permission denied",
+                       program);
+    case -ENOEXEC:
+        return err_set(e, code, WHARF_ERROR_NOT_RUNNABLE, "exec: \"%s\": exec format error",
+                       program);
+    case -E2BIG:
+        return err_set(e, code, WHARF_ERROR_LIMIT,
+                       "exec: \"%s\": arguments and environment are too long", program);
+    default:
+        err_code(e, code, "exec: \"%s\"", program);
+        if (e)
+            e->kind = WHARF_ERROR_NOT_RUNNABLE;
+        return code;
+    }
+}
+
+int launch_explain(const struct sync_message *failed, const struct spec_process *p,
+                   struct wharf_error *e)
+{
+    static const char *const steps[STUB_STEPS] = {
+        [STUB_DUMPABLE] = "cannot make the process not dumpable",
+        [STUB_FILTER] = "cannot load the seccomp filter",
+        [STUB_LISTENER] = "cannot pass the seccomp listener",
+        [STUB_GROUPS] = "cannot set the groups of process.user.additionalGids",
+        [STUB_GID] = "cannot become the group of process.user.gid",
+        [STUB_UID] = "cannot become the user of process.user.uid",
+        [STUB_CAPABILITIES] = "cannot set the capabilities",
+        [STUB_NO_NEW_PRIVS] = "cannot set no_new_privs",
+        [STUB_LABEL] = "cannot set the label of the process",
+    };
+
+    if (failed->step == STUB_EXEC)
+        return explain_exec(failed->code, p->args.items[0], e);
+    return err_code(e, failed->code, "%s",
+                    failed->step < STUB_STEPS ? steps[failed->step] : "unknown step");
+}
