@@ -164,6 +164,8 @@ def integration(options):
         why = bad[0].text if bad else skip.get("message") if skip is not None else ""
         name = f"{element.get('classname', '').replace('.', '/')}::{element.get('name')}"
         cases.append(Case(name, result, float(element.get("time") or 0), tail(why or "")))
+    if status not in (0, 1) or not cases:  # 0 and 1: every test ran
+        cases.append(Case(f"integration: pytest ends with {status}", "failed", why=tail(output)))
     return cases
 
 
