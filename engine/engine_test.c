@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tests of what stands alone in the engine: ids and names, locks, records, the shim's messages and
+ * configuration, logs written and read back, users, settings, specifications. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "base/str.h"
+#include "engine/lock.h"
+#include "engine/log-reader.h"
+#include "engine/names.h"
+#include "engine/oci.h"
+#include "engine/shim-protocol.h"
+#include "engine/store.h"
+
+static char directory[] = "/tmp/wharf-engine-XXXXXX";
+static int dir = -1;
+
+static int set_up(void **state)
+{
+    if (!mkdtemp(directory))
+        return -1;
+    dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return dir < 0 ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+    close(dir);
+    return path_remove_tree(AT_FDCWD, directory);
+}
+
+static void test_names(void **state)
+{
+    char id[ID_LENGTH + 1], name[NAME_RANDOM_MAX];
+    struct wharf_error e = { 0 };
+
+    assert_int_equal(id_random(id), 0);
+    assert_int_equal(strlen(id), ID_LENGTH);
+    assert_true(strspn(id, "0123456789") < 12);
+    for (unsigned n = 0; n < 30; n++) {
+        assert_int_equal(name_random(name, sizeof(name), n % 4), 0);
+        assert_int_equal(name_check(name, &e), 0);
+    }
+    const char *bad[] = { "", "a", "-a", "a b", "a/b", ".x", "ä1" };
+    for (size_t n = 0; n < ARRAY_SIZE(bad); n++)
+        assert_int_equal(name_check(bad[n], &e), -EINVAL);
+    assert_string_equal(e.message,
+                        "Invalid container name (ä1), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
+}
+
+static void test_locks(void **state)
+{
+    static const char one[] = "a100000000000000", two[] = "a200000000000000";
+    int asker = openat(dir, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int change = lock_take(dir, one, LOCK_CHANGE, false);
+
+    assert_true(asker >= 0 && change >= 0);
+    assert_true(lock_held(asker, one, LOCK_CHANGE));
+    assert_false(lock_held(asker, one, LOCK_ALIVE));
+    assert_false(lock_held(asker, two, LOCK_CHANGE));
+    assert_int_equal(lock_take(dir, one, LOCK_CHANGE, false), -EAGAIN);
+    int alive = lock_take(dir, one, LOCK_ALIVE, false), copy = dup(alive);
+    close(alive); /* the copy, as a shim has it, keeps it */
+    assert_true(lock_held(asker, one, LOCK_ALIVE));
+    close(copy);
+    assert_false(lock_held(asker, one, LOCK_ALIVE));
+    close(change);
+    close(asker);
+}
+
+static struct record sample(char *id, char *name)
+{
+    struct record r = { .name = name,
+                        .image = (char *)"img",
+                        .image_id = (char *)"sha256:1",
+                        .command = (char *)"sh",
+                        .settings = (char *)"{}",
+                        .owner = 1000 };
+
+    snprintf(r.id, sizeof(r.id), "%s", id);
+    return r;
+}
+
+static int count_records(void *user, struct record *r)
+{
+    ++*(int *)user;
+    return 0;
+}
+
+static void test_store(void **state)
+{
+    autofree char *path = str_format("%s/t.db", directory);
+    char first[] = "abc1111111111111111111111111111111111111111111111111111111111111";
+    char second[] = "abc2111111111111111111111111111111111111111111111111111111111111";
+    char holder[ID_LENGTH + 1], web[] = "web", db[] = "db";
+    struct record r = sample(first, web), found = { 0 };
+    struct wharf_error e = { 0 };
+    struct store *s;
+    int count = 0;
+
+    assert_int_equal(store_open(&s, path, &e), 0);
+    assert_int_equal(store_insert(s, &r, holder, &e), 0);
+    r = sample(second, web);
+    assert_int_equal(store_insert(s, &r, holder, &e), -EEXIST);
+    assert_string_equal(holder, first);
+    assert_int_equal(e.kind, WHARF_ERROR_CONFLICT);
+    r = sample(second, db);
+    assert_int_equal(store_insert(s, &r, holder, &e), 0);
+    assert_int_equal(store_find(s, "abc", 0, &found, &e), -ENOTUNIQ);
+    assert_int_equal(store_find(s, "abc2", 0, &found, &e), 0);
+    assert_string_equal(found.name, "db");
+    found.state = STATE_EXITED;
+    found.exit_code = 3;
+    assert_int_equal(store_update(s, &found, &e), 0);
+    record_done(&found);
+    assert_int_equal(store_find(s, "/db", 1000, &found, &e), 0);
+    assert_int_equal(found.exit_code, 3);
+    record_done(&found);
+    /* another user's container is one that does not exist */
+    assert_int_equal(store_find(s, "db", 1001, &found, &e), -ENOENT);
+    assert_string_equal(e.message, "No such container: db");
+    assert_int_equal(store_each(s, 0, count_records, &count, &e), 0);
+    assert_int_equal(count, 2);
+    assert_int_equal(store_delete(s, first, &e), 0);
+    store_close(s);
+    assert_int_equal(store_open(&s, path, &e), 0); /* the log was kept without a checkpoint */
+    assert_int_equal(store_find(s, "db", 0, &found, &e), 0);
+    record_done(&found);
+    store_close(s);
+}
+
+static void test_messages(void **state)
+{
+    struct shim_message m = { .op = SHIM_EXEC, .flags = SHIM_STDOUT, .value = { 24, -1 } }, got;
+    char packet[SHIM_PACKET_MAX];
+    int pair[2];
+
+    snprintf(m.text, sizeof(m.text), "%s", "\x10\x11");
+    m.fds[m.fd_count++] = dir;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(shim_send(pair[0], &m), 0);
+    assert_int_equal(shim_receive(pair[1], &got), 1);
+    assert_int_equal(got.op, SHIM_EXEC);
+    assert_true(got.value[0] == 24 && got.value[1] == -1);
+    assert_string_equal(got.text, "\x10\x11");
+    assert_int_equal(got.fd_count, 1);
+    assert_true(fcntl(got.fds[0], F_GETFD) & FD_CLOEXEC);
+    shim_message_done(&got);
+    close(pair[0]);
+    assert_int_equal(shim_receive(pair[1], &got), 0);
+    close(pair[1]);
+
+    size_t len = shim_message_encode(&m, packet);
+    for (size_t n = 0; n < len; n++)
+        assert_int_equal(shim_message_decode(packet, n, &got), -EBADMSG);
+    packet[len - 1] = '\0'; /* text with a NUL inside */
+    assert_int_equal(shim_message_decode(packet, len, &got), -EBADMSG);
+}
+
+static void test_shim_config(void **state)
+{
+    struct shim_config config = { .id = "x",
+                                  .state_root = "/s",
+                                  .endpoint = "/e",
+                                  .spec = "{}",
+                                  .spec_len = 2,
+                                  .generation = 7,
+                                  .tty = 1 },
+                       got = { 0 };
+    autobuf struct buf text = BUF(4096);
+    int fd = shim_config_seal(&config);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "x", 1), -1); /* sealed */
+    lseek(fd, 0, SEEK_SET);
+    assert_int_equal(fd_read_all(fd, &text), 0);
+    close(fd);
+    assert_int_equal(shim_config_decode(text.data, text.len, &got), 0);
+    assert_string_equal(got.id, "x");
+    assert_true(got.generation == 7 && got.tty == 1 && got.rows == 0);
+    assert_string_equal(got.spec, "{}");
+    for (size_t n = 0; n + 3 < text.len; n++) { /* cut anywhere before the specification */
+        autofree char *cut = calloc(1, n + 1);
+
+        memcpy(cut, text.data, n);
+        assert_int_equal(shim_config_decode(cut, n, &got), -EBADMSG);
+    }
+}
+
+static void test_exit_file(void **state)
+{
+    struct shim_exit in = { 3, 137, 1234567890123, 1 }, out;
+
+    assert_int_equal(shim_exit_read(dir, &out), -ENOENT);
+    assert_int_equal(shim_exit_write(dir, &in), 0);
+    assert_int_equal(shim_exit_read(dir, &out), 0);
+    assert_true(out.generation == 3 && out.code == 137 && out.finished_ns == in.finished_ns &&
+                out.oom_killed == 1);
+    assert_int_equal(file_replace(dir, SHIM_EXIT_FILE, "3 13", 4, 0600, false), 0);
+    assert_int_equal(shim_exit_read(dir, &out), -EBADMSG);
+}
+
+/* ---- logs ------------------------------------------------------------------------------------ */
+
+static struct log_writer writer;
+
+static void log_write(const char *name, uint64_t max_size, uint64_t files,
+                      const char *const *chunks)
+{
+    assert_int_equal(log_writer_open(&writer, dir, name, max_size, files), 0);
+    for (size_t i = 0; chunks[i]; i++)
+        log_writer_add(&writer, LOG_STDOUT, chunks[i], strlen(chunks[i]));
+    log_writer_close(&writer);
+    assert_int_equal(writer.error, 0);
+}
+
+static void read_back(const char *name, uint64_t tail, struct buf *b)
+{
+    struct log_reader *reader;
+    struct log_record record;
+
+    assert_int_equal(log_reader_open(&reader, dir, name, tail), 0);
+    while (log_reader_next(reader, &record) == 1) {
+        assert_true(record.time_ns > 0);
+        buf_add(b, record.text, record.len);
+    }
+    log_reader_close(reader);
+}
+
+static void test_log_round(void **state)
+{
+    static const char *const chunks[] = { "one\nt", "wo \"\\\t<&>\x01\xff\xe2\x80\xa8\xc3\xa4\n",
+                                          "end", NULL };
+    autobuf struct buf all = BUF(4096), last = BUF(4096);
+    autofree char *file = NULL;
+
+    log_write("a.log", 0, 1, chunks);
+    read_back("a.log", LOG_TAIL_ALL, &all);
+    assert_string_equal(all.data, "one\ntwo \"\\\t<&>\x01\xef\xbf\xbd\xe2\x80\xa8\xc3\xa4\nend");
+    read_back("a.log", 1, &last);
+    assert_string_equal(last.data, "end");
+    assert_true(file_read(dir, "a.log", 4096, &file) > 0);
+    assert_non_null(strstr(file, "{\"log\":\"one\\n\",\"stream\":\"stdout\",\"time\":\"2"));
+    assert_non_null(
+        strstr(file, "two \\\"\\\\\\t\\u003c\\u0026\\u003e\\u0001\\ufffd\\u2028\xc3\xa4\\n"));
+}
+
+static void test_log_long_line(void **state)
+{
+    autofree char *line = malloc(40002);
+    autobuf struct buf all = BUF(65536);
+    struct log_reader *reader;
+    struct log_record record;
+    size_t lengths[4], count = 0;
+
+    memset(line, 'x', 40000);
+    memcpy(line + 40000, "\n", 2);
+    log_write("long.log", 0, 1, (const char *const[]){ line, NULL });
+    assert_int_equal(log_reader_open(&reader, dir, "long.log", LOG_TAIL_ALL), 0);
+    while (log_reader_next(reader, &record) == 1 && count < ARRAY_SIZE(lengths))
+        lengths[count++] = record.len;
+    log_reader_close(reader);
+    assert_int_equal(count, 3);
+    assert_true(lengths[0] == LOG_LINE_MAX && lengths[1] == LOG_LINE_MAX &&
+                lengths[2] == 40001 - 32768);
+}
+
+static void test_log_rotation(void **state)
+{
+    autobuf struct buf all = BUF(65536), tail = BUF(65536);
+    autofree char *gone = NULL;
+
+    assert_int_equal(log_writer_open(&writer, dir, "r.log", 500, 3), 0);
+    for (int i = 0; i < 40; i++) {
+        char line[16];
+        int n = snprintf(line, sizeof(line), "%02d\n", i);
+        log_writer_add(&writer, LOG_STDERR, line, (size_t)n);
+    }
+    log_writer_close(&writer);
+    assert_int_equal(file_read(dir, "r.log.3", 4096, &gone), -ENOENT); /* 3 files: r.log, .1, .2 */
+    read_back("r.log", LOG_TAIL_ALL, &all);
+    assert_true(all.len >= 6 * 3 && str_ends(all.data, "38\n39\n"));
+    read_back("r.log", 9, &tail); /* over more than one file */
+    assert_string_equal(tail.data, "31\n32\n33\n34\n35\n36\n37\n38\n39\n");
+}
+
+static void test_log_torn(void **state)
+{
+    static const char *const more[] = { "after\n", NULL };
+    static const char torn[] =
+        "garbage\n{\"log\":\"a\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-"
+        "23T19:39:34.5Z\"}\n{\"log\":\"cut";
+    autobuf struct buf all = BUF(4096);
+
+    assert_int_equal(file_replace(dir, "t.log", torn, sizeof(torn) - 1, 0600, false), 0);
+    log_write("t.log", 0, 1, more);
+    read_back("t.log", LOG_TAIL_ALL, &all);
+    assert_string_equal(all.data, "a\nafter\n");
+}
+
+static void test_log_parse(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "{}",
+        "{\"log\":\"a\"}",
+        "{\"log\":\"\\x\",\"time\":\"2026-11-23T19:39:34Z\"}",
+        "{\"log\":\"a\",\"time\":\"2026-11-23 19:39:34Z\"}",
+        "{\"log\":\"a\\u12",
+        "{\"log\":\"a\",\"time\":\"2026-11-23T19:39:34Z\"}x",
+        "{\"log\":{\"a\":",
+        "[",
+    };
+    char good[] =
+        "{\"log\":\"\\ud83d\\ude00\",\"attrs\":{\"a\":[1,\"}\"]},\"stream\":\"stderr\",\"time\":"
+        "\"2026-11-23T20:39:34.5+01:00\"}";
+    struct log_record record;
+    char stamp[LOG_TIME_MAX];
+
+    assert_int_equal(log_record_parse(good, strlen(good), &record), 0);
+    assert_memory_equal(record.text, "\xf0\x9f\x98\x80", 4);
+    assert_int_equal(record.stream, LOG_STDERR);
+    log_time(stamp, record.time_ns);
+    assert_string_equal(stamp, "2026-11-23T19:39:34.500000000Z");
+    for (size_t n = 0; n < ARRAY_SIZE(bad); n++) {
+        autofree char *line = strdup(bad[n]);
+        assert_int_equal(log_record_parse(line, strlen(line), &record), -EBADMSG);
+    }
+}
+
+/* ---- users ----------------------------------------------------------------------------------- */
+
+static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\nbroken\nweb:x:33:44::/srv:/bin/sh\n"
+                             "1000:x:0:0::/:/bin/sh\n";
+static const char group[] = "root:x:0:\nstaff:x:50:web,other\nwheel:x:10:root,web\nnet:x:77:\n";
+
+static void test_users(void **state)
+{
+    static const char *const bad[] = { "nobody",     "web:nothing", "web:", "-1",
+                                       "4294967295", " 0",          "0x0" };
+    char net[] = "net", *extra[] = { net };
+    static struct user user;
+    struct wharf_error e = { 0 };
+
+    assert_int_equal(user_resolve_in(passwd, group, "web", extra, 1, &user, &e), 0);
+    assert_true(user.uid == 33 && user.gid == 44 && user.group_count == 3);
+    assert_true(user.groups[0] == 50 && user.groups[1] == 10 && user.groups[2] == 77);
+    assert_string_equal(user.home, "/srv");
+    assert_int_equal(user_resolve_in(passwd, group, "33:staff", NULL, 0, &user, &e), 0);
+    assert_true(user.uid == 33 && user.gid == 50 && user.group_count == 0);
+    assert_int_equal(user_resolve_in(NULL, NULL, "5:6", NULL, 0, &user, &e), 0);
+    assert_true(user.uid == 5 && user.gid == 6);
+    assert_string_equal(user.home, "/");
+    assert_int_equal(user_resolve_in(passwd, group, "", NULL, 0, &user, &e), 0);
+    assert_string_equal(user.home, "/root");
+    for (size_t n = 0; n < ARRAY_SIZE(bad); n++)
+        assert_int_equal(user_resolve_in(passwd, group, bad[n], NULL, 0, &user, &e), -EINVAL);
+}
+
+/* ---- settings and specifications ------------------------------------------------------------- */
+
+static int read_settings(const char *json, struct arena *arena, struct settings *s,
+                         struct wharf_error *e)
+{
+    int r = settings_read(json, strlen(json), arena, s, e);
+
+    return r == 0 ? settings_check(s, e) : r;
+}
+
+static void test_settings(void **state)
+{
+    static const struct {
+        const char *json, *message;
+    } bad[] = {
+        { "{\"Image\":\"x\",\"Frob\":1}", "Frob is not supported yet" },
+        { "{\"Image\":\"x\",\"HostConfig\":{\"PidMode\":\"container:a\"}}",
+          "pid namespace 'container:a' is not supported yet: use 'private' or 'host'" },
+        { "{\"Image\":\"x\",\"HostConfig\":{\"Memory\":1000}}",
+          "Minimum memory limit allowed is 6MB" },
+        { "{\"Image\":\"x\",\"HostConfig\":{\"Binds\":[\"v:/d\"]}}",
+          "volume 'v': named volumes are not supported yet, use an absolute host path" },
+        { "{\"Image\":\"x\",\"StopSignal\":\"SIGFOO\"}", "Invalid signal: SIGFOO" },
+        { "{\"Image\":\"x\",\"HostConfig\":{\"Devices\":[{}]}}",
+          "HostConfig.Devices is not supported yet" },
+    };
+    auto_of(arena_free) struct arena *arena = arena_new(SETTINGS_ARENA_MAX);
+    struct settings s;
+    struct wharf_error e = { 0 };
+    autofree char *text = NULL;
+
+    for (size_t n = 0; n < ARRAY_SIZE(bad); n++) {
+        assert_true(read_settings(bad[n].json, arena, &s, &e) < 0);
+        assert_string_equal(e.message, bad[n].message);
+    }
+    const char *good =
+        "{\"Env\":[\"A=1\"],\"Image\":\"x\",\"Labels\":{\"a\":\"b\"},\"Healthcheck\":null,"
+        "\"HostConfig\":{\"Memory\":8388608,\"Links\":[],\"AutoRemove\":true}}";
+    assert_int_equal(read_settings(good, arena, &s, &e), 0);
+    assert_int_equal(settings_write(&s, &text, &e), 0);
+    assert_string_equal(text, "{\"Env\":[\"A=1\"],\"Image\":\"x\",\"Labels\":{\"a\":\"b\"},"
+                              "\"HostConfig\":{\"Memory\":8388608,\"AutoRemove\":true}}");
+    assert_int_equal(signal_parse("kill", &e), 9);
+    assert_int_equal(signal_parse("SIGTERM", &e), 15);
+    assert_int_equal(signal_parse("0", &e), -EINVAL);
+}
+
+static char *no_strings[] = { NULL };
+
+/* config.json for these settings; NULL: refused */
+static json_t *make_spec(const char *json, struct arena *arena, struct wharf_error *e)
+{
+    static struct user user;
+    struct oci_image image = { no_strings, no_strings, no_strings, "", "" };
+    struct settings s;
+    autobuf struct buf b = BUF(OCI_TEXT_MAX);
+    json_t *tree = NULL;
+
+    if (read_settings(json, arena, &s, e) < 0 ||
+        user_resolve_in(passwd, group, s.user, NULL, 0, &user, e) < 0)
+        return NULL;
+    struct oci_input in = { .id = "0123",
+                            .hostname = "h",
+                            .directory = "/c",
+                            .settings = &s,
+                            .image = &image,
+                            .user = &user };
+    if (oci_config(&in, arena, &b, e) < 0)
+        return NULL;
+    assert_int_equal(json_read(b.data, b.len, JSON_LIMITS, "spec", &tree, e), 0);
+    return tree;
+}
+
+static void assert_json(json_t *tree, const char *path, const char *expected)
+{
+    autofree char *copy = strdup(path);
+
+    for (char *p = copy, *dot; p; p = dot) {
+        dot = strchr(p, '.');
+        if (dot)
+            *dot++ = '\0';
+        tree = json_object_get(tree, p);
+    }
+    autofree char *text =
+        tree ? json_dumps(tree, JSON_COMPACT | JSON_ENCODE_ANY) : strdup("(none)");
+    assert_string_equal(text, expected);
+}
+
+static void test_spec(void **state)
+{
+    auto_of(arena_free) struct arena *arena = arena_new(SETTINGS_ARENA_MAX);
+    struct wharf_error e = { 0 };
+    autojson json_t *spec =
+        make_spec("{\"Image\":\"x\",\"Cmd\":[\"echo\",\"a "
+                  "b\"],\"User\":\"web\",\"Env\":[\"A=\\\"\",\"HOME\"],"
+                  "\"HostConfig\":{\"Memory\":67108864,\"NanoCpus\":500000000,\"PidsLimit\":20,"
+                  "\"CapDrop\":[\"ALL\"],"
+                  "\"CapAdd\":[\"net_admin\",\"CAP_KILL\"],\"SecurityOpt\":[\"no-new-privileges\","
+                  "\"seccomp=unconfined\"],\"NetworkMode\":\"host\",\"ReadonlyRootfs\":true,"
+                  "\"Ulimits\":[{\"Name\":\"nofile\",\"Soft\":100,\"Hard\":200}]}}",
+                  arena, &e);
+
+    assert_non_null(spec);
+    assert_json(spec, "process.args", "[\"echo\",\"a b\"]");
+    assert_json(
+        spec, "process.env",
+        "[\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\",\"HOSTNAME=h\","
+        "\"A=\\\"\"]");
+    assert_json(spec, "process.user", "{\"uid\":33,\"gid\":44,\"additionalGids\":[50,10]}");
+    assert_json(spec, "process.capabilities",
+                "{\"bounding\":[\"CAP_KILL\",\"CAP_NET_ADMIN\"],\"effective\":[],\"permitted\":[],"
+                "\"inheritable\":[]}");
+    assert_json(spec, "process.noNewPrivileges", "true");
+    assert_json(spec, "process.rlimits",
+                "[{\"type\":\"RLIMIT_NOFILE\",\"soft\":100,\"hard\":200}]");
+    assert_json(spec, "linux.namespaces",
+                "[{\"type\":\"mount\"},{\"type\":\"uts\"},{\"type\":\"pid\"},{\"type\":\"ipc\"},"
+                "{\"type\":\"cgroup\"}]");
+    assert_json(spec, "linux.resources.memory", "{\"limit\":67108864}");
+    assert_json(spec, "linux.resources.cpu", "{\"quota\":50000,\"period\":100000}");
+    assert_json(spec, "linux.resources.pids", "{\"limit\":20}");
+    assert_json(spec, "linux.seccomp", "(none)");
+    assert_json(spec, "linux.cgroupsPath", "\"/wharf-0123\"");
+    assert_json(spec, "root", "{\"path\":\"/\",\"readonly\":true}");
+}
+
+static void test_spec_defaults(void **state)
+{
+    auto_of(arena_free) struct arena *arena = arena_new(SETTINGS_ARENA_MAX);
+    struct wharf_error e = { 0 };
+    autojson json_t *spec =
+        make_spec("{\"Image\":\"x\",\"Cmd\":[\"sh\"],\"HostConfig\":{\"Binds\":["
+                  "\"/a:/b:ro\"]}}",
+                  arena, &e);
+
+    assert_non_null(spec);
+    json_t *process = json_object_get(spec, "process"), *linux_ = json_object_get(spec, "linux");
+    json_t *caps = json_object_get(process, "capabilities");
+    assert_int_equal(json_array_size(json_object_get(caps, "effective")), 14);
+    assert_int_equal(json_array_size(json_object_get(linux_, "namespaces")), 6);
+    assert_json(spec, "linux.seccomp.defaultAction", "\"SCMP_ACT_ERRNO\"");
+    json_t *mounts = json_object_get(spec, "mounts");
+    autofree char *last =
+        json_dumps(json_array_get(mounts, json_array_size(mounts) - 1), JSON_COMPACT);
+    assert_string_equal(last,
+                        "{\"destination\":\"/b\",\"type\":\"bind\",\"source\":\"/a\",\"options\":["
+                        "\"rbind\",\"ro\",\"rprivate\"]}");
+
+    autojson json_t *free_one = make_spec("{\"Image\":\"x\",\"Cmd\":[\"sh\"],\"HostConfig\":{"
+                                          "\"Privileged\":true}}",
+                                          arena, &e);
+    assert_json(free_one, "linux.seccomp", "(none)");
+    assert_json(free_one, "linux.maskedPaths", "(none)");
+    assert_json(free_one, "linux.resources.devices", "[{\"allow\":true,\"access\":\"rwm\"}]");
+
+    assert_null(make_spec("{\"Image\":\"x\",\"HostConfig\":{}}", arena, &e));
+    assert_string_equal(e.message, "No command specified");
+    assert_null(make_spec("{\"Image\":\"x\",\"Cmd\":[\"a\"],\"HostConfig\":{\"CapAdd\":[\"FLY\"]}}",
+                          arena, &e));
+    assert_string_equal(e.message, "invalid capability: 'FLY'");
+}
+
+static void test_command(void **state)
+{
+    auto_of(arena_free) struct arena *arena = arena_new(SETTINGS_ARENA_MAX);
+    char ep[] = "/entry", arg[] = "arg", own[] = "own", empty[] = "";
+    char *entry[] = { ep, NULL }, *cmd[] = { arg, NULL }, *owns[] = { own }, *empties[] = { empty };
+    struct oci_image image = { no_strings, entry, cmd, "", "" };
+    struct settings s = { 0 };
+    field_strings got;
+
+    assert_int_equal(oci_command(&s, &image, arena, &got, NULL), 0);
+    assert_true(got.count == 2 && streq(got.items[0], "/entry") && streq(got.items[1], "arg"));
+    s.cmd = (field_strings){ owns, 1 };
+    assert_int_equal(oci_command(&s, &image, arena, &got, NULL), 0);
+    assert_true(got.count == 2 && streq(got.items[1], "own"));
+    s.entrypoint = (field_strings){ empties, 1 }; /* --entrypoint "" */
+    assert_int_equal(oci_command(&s, &image, arena, &got, NULL), 0);
+    assert_true(got.count == 1 && streq(got.items[0], "own"));
+    s.cmd.count = 0;
+    assert_int_equal(oci_command(&s, &image, arena, &got, NULL), -EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names),         cmocka_unit_test(test_locks),
+        cmocka_unit_test(test_store),         cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_shim_config),   cmocka_unit_test(test_exit_file),
+        cmocka_unit_test(test_log_round),     cmocka_unit_test(test_log_long_line),
+        cmocka_unit_test(test_log_rotation),  cmocka_unit_test(test_log_torn),
+        cmocka_unit_test(test_log_parse),     cmocka_unit_test(test_users),
+        cmocka_unit_test(test_settings),      cmocka_unit_test(test_spec),
+        cmocka_unit_test(test_spec_defaults), cmocka_unit_test(test_command),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A client's connection to a process, beside its streams: how it ended, signals, the terminal's
+ * size. Answers to session_kill and session_resize come in between and are passed over. */
+#include "engine/internal.h"
+
+#include "base/str.h"
+
+struct session {
+    int socket;
+};
+
+int session_new(int socket, struct session **ret, struct wharf_error *e)
+{
+    struct session *s = malloc(sizeof(*s));
+
+    if (!s) {
+        fd_close(socket);
+        return err_nomem(e);
+    }
+    s->socket = socket;
+    *ret = s;
+    return 0;
+}
+
+void streams_fill(const struct engine_streams *streams, struct shim_message *m)
+{
+    for (int i = 0; streams && i < 3; i++) {
+        if (streams->fd[i] >= 0) {
+            m->flags |= SHIM_STDIN << i;
+            m->fds[m->fd_count++] = streams->fd[i];
+        }
+    }
+    snprintf(m->text, sizeof(m->text), "%s",
+             streams && streams->detach_keys ? streams->detach_keys : "");
+}
+
+int session_fd(const struct session *s)
+{
+    return s->socket;
+}
+
+int session_next(struct session *s, enum session_event *ret, int64_t *ret_code)
+{
+    struct shim_message m;
+    int r = shim_receive(s->socket, &m);
+
+    *ret = SESSION_NOTHING;
+    if (r == -EAGAIN)
+        return 0;
+    if (r <= 0) {
+        *ret = SESSION_LOST;
+        return 0;
+    }
+    if (m.op == SHIM_EXITED) {
+        *ret = SESSION_EXITED;
+        *ret_code = m.value[0];
+    } else if (m.op == SHIM_DETACHED) {
+        *ret = SESSION_DETACHED;
+    }
+    shim_message_done(&m);
+    return 0;
+}
+
+void session_kill(struct session *s, int signal)
+{
+    struct shim_message m = { .op = SHIM_KILL, .value = { signal } };
+
+    shim_send(s->socket, &m);
+}
+
+void session_resize(struct session *s, uint64_t rows, uint64_t columns)
+{
+    struct shim_message m = { .op = SHIM_RESIZE, .value = { (int64_t)rows, (int64_t)columns } };
+
+    shim_send(s->socket, &m);
+}
+
+void session_close(struct session *s)
+{
+    if (!s)
+        return;
+    fd_close(s->socket);
+    free(s);
+}

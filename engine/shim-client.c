@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine's end of the seam: starting a shim and asking it. The listening socket is made here,
+ * before the shim exists, so that nobody finds a shim that does not listen yet. Endpoints are
+ * reached through /proc/self/fd, because a root directory may lie deeper than a socket's path of
+ * 108 bytes can say.
+ */
+#include "engine/internal.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include "base/fd.h"
+#include "base/str.h"
+
+void shim_endpoint(const struct engine *en, const char *id, struct buf *b)
+{
+    buf_printf(b, "%s/%s/%s", en->run, SHIMS_DIR, id);
+}
+
+static int shims_open(const struct engine *en, bool make, struct wharf_error *e)
+{
+    autofree char *path = str_format("%s/%s", en->run, SHIMS_DIR);
+    int r = !path ? -ENOMEM : make ? path_make_dirs(path, 0700) : 0;
+
+    if (r < 0)
+        return err_code(e, r, "cannot make '%s/%s'", en->run, SHIMS_DIR);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? err_sys(e, "cannot open '%s'", path) : fd;
+}
+
+static struct sockaddr_un shim_address(int shims, const char *id)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%.64s", shims, id);
+    return address;
+}
+
+static int not_running(const char *id, struct wharf_error *e)
+{
+    return err_set(e, -ESRCH, WHARF_ERROR_CONFLICT, "container %s is not running", id);
+}
+
+int shim_connect(struct engine *en, const char *id, struct wharf_error *e)
+{
+    autoclose int shims = shims_open(en, false, NULL);
+    autoclose int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address = shim_address(shims, id);
+
+    if (shims < 0)
+        return not_running(id, e);
+    if (fd < 0)
+        return err_sys(e, "cannot make a socket");
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+        if (errno == ECONNREFUSED || errno == ENOENT)
+            return not_running(id, e);
+        return err_sys(e, "cannot reach the shim of container %s", id);
+    }
+    return take_fd(&fd);
+}
+
+int shim_call(int socket, const struct shim_message *m, struct shim_message *ret,
+              struct wharf_error *e)
+{
+    struct shim_message answer;
+    int r = shim_send(socket, m);
+
+    if (r == 0)
+        r = shim_receive(socket, &answer);
+    if (r == 0 || r == -EPIPE || r == -ECONNRESET)
+        return err_set(e, -ECONNRESET, WHARF_ERROR_UNAVAILABLE, "the container's shim has ended");
+    if (r < 0)
+        return err_code(e, r, "cannot talk to the container's shim");
+    if (answer.op == SHIM_FAILED)
+        r = shim_failure(&answer, e);
+    shim_message_done(&answer);
+    if (r >= 0 && ret)
+        *ret = answer;
+    return MIN(r, 0);
+}
+
+int shim_ask(struct engine *en, const char *id, const struct shim_message *m, struct wharf_error *e)
+{
+    autoclose int fd = shim_connect(en, id, e);
+
+    return fd < 0 ? fd : shim_call(fd, m, NULL, e);
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+static int listen_at(struct engine *en, const char *id, struct wharf_error *e)
+{
+    autoclose int shims = shims_open(en, true, e);
+
+    if (shims < 0)
+        return shims;
+    autoclose int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_un address = shim_address(shims, id);
+
+    unlinkat(shims, id, 0); /* of a shim that was killed: we hold the container's locks */
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 64) < 0)
+        return err_sys(e, "cannot make the endpoint of container %s", id);
+    return take_fd(&fd);
+}
+
+/* given[i] becomes descriptor SHIM_FD_CONTROL + i. Sources are moved above the targets first. */
+static int spawn(struct engine *en, const int given[], struct wharf_error *e)
+{
+    char name[] = "wharf-shim", *argv[] = { name, NULL }, *env[] = { NULL };
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, defaults;
+    pid_t pid;
+
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    sigemptyset(&none);
+    sigfillset(&defaults);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    for (int fd = 0; fd < 3; fd++)
+        posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
+    for (int i = 0; i < SHIM_FD_END - SHIM_FD_CONTROL; i++)
+        posix_spawn_file_actions_adddup2(&actions, given[i], SHIM_FD_CONTROL + i);
+    int r = posix_spawn(&pid, en->shim, &actions, &attributes, argv, env);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    return r == 0 ? 0 : err_code(e, -r, "cannot start '%s'", en->shim);
+}
+
+int shim_spawn(struct engine *en, const char *id, const struct shim_config *config, int root_mount,
+               int dir, int alive, struct wharf_error *e)
+{
+    int given[SHIM_FD_END - SHIM_FD_CONTROL], pair[2], r = 0;
+    autoclose int listener = listen_at(en, id, e);
+
+    if (listener < 0)
+        return listener;
+    autoclose int memory = shim_config_seal(config);
+    if (memory < 0)
+        return err_code(e, memory, "cannot hand over the container's configuration");
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return err_sys(e, "cannot make a socket");
+    autoclose int ours = pair[0], theirs = pair[1];
+    const int wanted[] = { theirs, memory, listener, alive, dir, root_mount };
+    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+        given[i] = fcntl(wanted[i], F_DUPFD_CLOEXEC, SHIM_FD_END);
+        if (given[i] < 0 && r == 0)
+            r = err_sys(e, "cannot hand descriptors to the shim");
+    }
+    if (r == 0)
+        r = spawn(en, given, e);
+    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+        fd_close(given[i]);
+    return r < 0 ? r : take_fd(&ours);
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See store.h. One table of columns describes the record in both directions. Closing does not
+ * checkpoint and keeps the write-ahead log: a command that lives for milliseconds must not sync the
+ * disk on its way out (sqlite3.h: SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, SQLITE_FCNTL_PERSIST_WAL).
+ */
+#include "engine/store.h"
+
+#include <sqlite3.h>
+#include "base/buf.h"
+#include "base/str.h"
+
+#define STORE_VERSION 1
+#define STORE_BUSY_MS 15000 /* how long to wait for another process's transaction */
+#define STORE_SQL_MAX 4096
+
+struct store {
+    sqlite3 *db;
+};
+
+enum column_type { COLUMN_ID, COLUMN_TEXT, COLUMN_INT };
+
+static const struct {
+    const char *name;
+    enum column_type type;
+    size_t offset;
+    const char *constraint;
+} columns[] = {
+    { "id", COLUMN_ID, offsetof(struct record, id), "PRIMARY KEY" },
+    { "name", COLUMN_TEXT, offsetof(struct record, name), "NOT NULL UNIQUE" },
+    { "image", COLUMN_TEXT, offsetof(struct record, image), "NOT NULL" },
+    { "image_id", COLUMN_TEXT, offsetof(struct record, image_id), "NOT NULL" },
+    { "command", COLUMN_TEXT, offsetof(struct record, command), "NOT NULL" },
+    { "settings", COLUMN_TEXT, offsetof(struct record, settings), "NOT NULL" },
+    { "error", COLUMN_TEXT, offsetof(struct record, error), "" },
+    { "owner", COLUMN_INT, offsetof(struct record, owner), "" },
+    { "state", COLUMN_INT, offsetof(struct record, state), "" },
+    { "generation", COLUMN_INT, offsetof(struct record, generation), "" },
+    { "created_ns", COLUMN_INT, offsetof(struct record, created_ns), "" },
+    { "started_ns", COLUMN_INT, offsetof(struct record, started_ns), "" },
+    { "finished_ns", COLUMN_INT, offsetof(struct record, finished_ns), "" },
+    { "exit_code", COLUMN_INT, offsetof(struct record, exit_code), "" },
+    { "pid", COLUMN_INT, offsetof(struct record, pid), "" },
+    { "oom_killed", COLUMN_INT, offsetof(struct record, oom_killed), "" },
+    { "auto_remove", COLUMN_INT, offsetof(struct record, auto_remove), "" },
+};
+
+const char *state_name(enum state state)
+{
+    static const char *const names[] = {
+        [STATE_CREATING] = "created",  [STATE_CREATED] = "created", [STATE_STARTING] = "created",
+        [STATE_RUNNING] = "running",   [STATE_PAUSED] = "paused",   [STATE_EXITED] = "exited",
+        [STATE_REMOVING] = "removing",
+    };
+    return (unsigned)state < ARRAY_SIZE(names) ? names[state] : "dead";
+}
+
+void record_done(struct record *r)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
+        if (columns[i].type == COLUMN_TEXT) {
+            char **text = (char **)((char *)r + columns[i].offset);
+
+            free(*text);
+            *text = NULL;
+        }
+    }
+}
+
+static int store_error(struct store *s, struct wharf_error *e)
+{
+    int code = sqlite3_errcode(s->db) & 0xff;
+
+    if (code == SQLITE_FULL)
+        return err_set(e, -ENOSPC, WHARF_ERROR_LIMIT, "wharf.db: no space left on the disk");
+    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
+        return err_set(e, -EBADMSG, WHARF_ERROR_CORRUPT, "wharf.db: %s", sqlite3_errmsg(s->db));
+    if (code == SQLITE_BUSY)
+        return err_set(e, -EBUSY, WHARF_ERROR_UNAVAILABLE, "wharf.db: another process holds it");
+    return err_set(e, -EIO, WHARF_ERROR_INTERNAL, "wharf.db: %s", sqlite3_errmsg(s->db));
+}
+
+static void sql_columns(struct buf *b, const char *format)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
+        buf_printf(b, "%s%s%s", i ? "," : "", columns[i].name, format);
+}
+
+static int store_make_table(struct store *s, struct wharf_error *e)
+{
+    autobuf struct buf b = BUF(STORE_SQL_MAX);
+
+    buf_str(&b, "CREATE TABLE IF NOT EXISTS container(");
+    for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
+        buf_printf(&b, "%s%s %s %s", i ? "," : "", columns[i].name,
+                   columns[i].type == COLUMN_INT ? "INTEGER NOT NULL" : "TEXT",
+                   columns[i].constraint);
+    buf_printf(&b, ") WITHOUT ROWID; PRAGMA user_version=%d;", STORE_VERSION);
+    if (b.error || sqlite3_exec(s->db, b.data, NULL, NULL, NULL) != SQLITE_OK)
+        return store_error(s, e);
+    return 0;
+}
+
+static int read_number(void *user, int count, char **values, char **names)
+{
+    uint64_t number;
+
+    if (count > 0 && values[0] && parse_u64(values[0], 0, INT64_MAX, &number) == 0)
+        *(int64_t *)user = (int64_t)number;
+    return 0;
+}
+
+static int store_prepare(struct store *s, struct wharf_error *e)
+{
+    int64_t version = -1;
+    int one = 1;
+
+    sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite3_file_control(s->db, "main", SQLITE_FCNTL_PERSIST_WAL, &one);
+    if (sqlite3_exec(s->db, "PRAGMA user_version", read_number, &version, NULL) != SQLITE_OK)
+        return store_error(s, e);
+    if (version > STORE_VERSION)
+        return err_unsupported(e, "wharf.db is of version %lld, made by a newer wharf",
+                               (long long)version);
+    if (version == 0) {
+        if (sqlite3_exec(s->db, "PRAGMA journal_mode=WAL", NULL, NULL, NULL) != SQLITE_OK)
+            return store_error(s, e);
+        int r = store_make_table(s, e);
+        if (r < 0)
+            return r;
+    }
+    if (sqlite3_exec(s->db, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL) != SQLITE_OK)
+        return store_error(s, e);
+    return 0;
+}
+
+int store_open(struct store **ret, const char *path, struct wharf_error *e)
+{
+    struct store *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return err_nomem(e);
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX;
+    if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK) {
+        int r = err_set(e, -EIO, WHARF_ERROR_INTERNAL, "cannot open '%s': %s", path,
+                        s->db ? sqlite3_errmsg(s->db) : "out of memory");
+        store_close(s);
+        return r;
+    }
+    int r = store_prepare(s, e);
+    if (r < 0) {
+        store_close(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    sqlite3_close(s->db);
+    free(s);
+}
+
+static int statement(struct store *s, const char *sql, sqlite3_stmt **ret, struct wharf_error *e)
+{
+    return sqlite3_prepare_v2(s->db, sql, -1, ret, NULL) == SQLITE_OK ? 0 : store_error(s, e);
+}
+
+static void finalize(sqlite3_stmt **q)
+{
+    sqlite3_finalize(*q);
+}
+#define autostatement __attribute__((cleanup(finalize)))
+
+/* Parameter i + 1 is column i. */
+static void bind_record(sqlite3_stmt *q, const struct record *r)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
+        const char *at = (const char *)r + columns[i].offset;
+        int n = (int)i + 1;
+
+        if (columns[i].type == COLUMN_INT) {
+            sqlite3_bind_int64(q, n, *(const int64_t *)at);
+            continue;
+        }
+        const char *text = columns[i].type == COLUMN_ID ? at : *(const char *const *)at;
+        sqlite3_bind_text(q, n, text ? text : "", -1, SQLITE_STATIC);
+    }
+}
+
+static int read_record(sqlite3_stmt *q, struct record *ret)
+{
+    struct record r = { 0 };
+
+    for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
+        char *at = (char *)&r + columns[i].offset;
+        const char *text = (const char *)sqlite3_column_text(q, (int)i);
+
+        if (columns[i].type == COLUMN_INT)
+            *(int64_t *)at = sqlite3_column_int64(q, (int)i);
+        else if (columns[i].type == COLUMN_ID)
+            snprintf(at, ID_LENGTH + 1, "%s", text ? text : "");
+        else if (!(*(char **)at = strdup(text ? text : ""))) {
+            record_done(&r);
+            return -ENOMEM;
+        }
+    }
+    *ret = r;
+    return 0;
+}
+
+static int name_taken(struct store *s, const char *name, char *ret_holder, struct wharf_error *e)
+{
+    autorecord struct record holder = { 0 };
+
+    ret_holder[0] = '\0';
+    if (store_find(s, name, 0, &holder, NULL) == 0)
+        snprintf(ret_holder, ID_LENGTH + 1, "%s", holder.id);
+    return err_set(
+        e, -EEXIST, WHARF_ERROR_CONFLICT,
+        "Conflict. The container name \"/%s\" is already in use by container \"%s\". You "
+        "have to remove (or rename) that container to be able to reuse that name.",
+        name, ret_holder);
+}
+
+int store_insert(struct store *s, const struct record *r, char *ret_holder, struct wharf_error *e)
+{
+    autobuf struct buf b = BUF(STORE_SQL_MAX);
+    autostatement sqlite3_stmt *q = NULL;
+
+    buf_str(&b, "INSERT INTO container VALUES(");
+    for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
+        buf_str(&b, i ? ",?" : "?");
+    buf_char(&b, ')');
+    if (b.error || statement(s, b.data, &q, e) < 0)
+        return b.error ? err_nomem(e) : -EIO;
+    bind_record(q, r);
+    int code = sqlite3_step(q);
+    if (code == SQLITE_CONSTRAINT)
+        return name_taken(s, r->name, ret_holder, e);
+    return code == SQLITE_DONE ? 0 : store_error(s, e);
+}
+
+int store_update(struct store *s, const struct record *r, struct wharf_error *e)
+{
+    autobuf struct buf b = BUF(STORE_SQL_MAX);
+    autostatement sqlite3_stmt *q = NULL;
+
+    buf_str(&b, "UPDATE container SET ");
+    for (size_t i = 1; i < ARRAY_SIZE(columns); i++)
+        buf_printf(&b, "%s%s=?%zu", i > 1 ? "," : "", columns[i].name, i + 1);
+    buf_str(&b, " WHERE id=?1");
+    if (b.error || statement(s, b.data, &q, e) < 0)
+        return b.error ? err_nomem(e) : -EIO;
+    bind_record(q, r);
+    return sqlite3_step(q) == SQLITE_DONE ? 0 : store_error(s, e);
+}
+
+int store_delete(struct store *s, const char *id, struct wharf_error *e)
+{
+    autostatement sqlite3_stmt *q = NULL;
+
+    if (statement(s, "DELETE FROM container WHERE id=?1", &q, e) < 0)
+        return -EIO;
+    sqlite3_bind_text(q, 1, id, -1, SQLITE_STATIC);
+    return sqlite3_step(q) == SQLITE_DONE ? 0 : store_error(s, e);
+}
+
+/* Runs "SELECT ... WHERE <where> AND owner"; at most two records into `found`. */
+static int select_two(struct store *s, const char *where, const char *reference, int64_t owner,
+                      struct record found[2], struct wharf_error *e)
+{
+    autobuf struct buf b = BUF(STORE_SQL_MAX);
+    autostatement sqlite3_stmt *q = NULL;
+    int count = 0, code = SQLITE_DONE;
+
+    buf_str(&b, "SELECT ");
+    sql_columns(&b, "");
+    buf_printf(&b, " FROM container WHERE %s AND (?2=0 OR owner=?2) LIMIT 2", where);
+    if (b.error || statement(s, b.data, &q, e) < 0)
+        return b.error ? err_nomem(e) : -EIO;
+    sqlite3_bind_text(q, 1, reference, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(q, 2, owner);
+    while (count < 2 && (code = sqlite3_step(q)) == SQLITE_ROW) {
+        if (read_record(q, &found[count]) < 0)
+            return err_nomem(e);
+        count++;
+    }
+    return code == SQLITE_ROW || code == SQLITE_DONE ? count : store_error(s, e);
+}
+
+static bool is_hex(const char *s)
+{
+    return *s && s[strspn(s, "0123456789abcdef")] == '\0';
+}
+
+int store_find(struct store *s, const char *reference, int64_t owner, struct record *ret,
+               struct wharf_error *e)
+{
+    const char *name = reference[0] == '/' ? reference + 1 : reference;
+    struct record found[2] = { 0 };
+    int count = select_two(s, "(id=?1 OR name=?1)", name, owner, found, e);
+
+    if (count == 0 && is_hex(name))
+        count = select_two(s, "id>=?1 AND id<?1||'g'", name, owner, found, e);
+    if (count == 1) {
+        *ret = found[0];
+        return 0;
+    }
+    record_done(&found[0]);
+    record_done(&found[1]);
+    if (count < 0)
+        return count;
+    if (count > 1)
+        return err_set(e, -ENOTUNIQ, WHARF_ERROR_INVALID,
+                       "Multiple IDs found with provided prefix: %s", reference);
+    return err_not_found(e, "No such container: %s", reference);
+}
+
+int store_each(struct store *s, int64_t owner, int (*each)(void *user, struct record *r),
+               void *user, struct wharf_error *e)
+{
+    autobuf struct buf b = BUF(STORE_SQL_MAX);
+    autostatement sqlite3_stmt *q = NULL;
+    int code;
+
+    buf_str(&b, "SELECT ");
+    sql_columns(&b, "");
+    buf_str(&b, " FROM container WHERE ?1=0 OR owner=?1 ORDER BY created_ns DESC");
+    if (b.error || statement(s, b.data, &q, e) < 0)
+        return b.error ? err_nomem(e) : -EIO;
+    sqlite3_bind_int64(q, 1, owner);
+    while ((code = sqlite3_step(q)) == SQLITE_ROW) {
+        autorecord struct record r = { 0 };
+
+        if (read_record(q, &r) < 0)
+            return err_nomem(e);
+        int stop = each(user, &r);
+        if (stop != 0)
+            return stop;
+    }
+    return code == SQLITE_DONE ? 0 : store_error(s, e);
+}
