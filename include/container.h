@@ -58,6 +58,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
 
 #define CONTAINER_ID_MAX 255 /* [A-Za-z0-9_+-][A-Za-z0-9_+.-]* */
 
@@ -378,6 +381,9 @@ struct container_policy {
 int container_sandbox_run(const struct container_policy *policy, const char *const argv[],
                           int *ret_status, struct wharf_error *error);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

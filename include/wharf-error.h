@@ -22,6 +22,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
 
 #define WHARF_ERROR_MESSAGE_MAX 512
 
@@ -58,6 +61,9 @@ const char *wharf_error_kind_name(enum wharf_error_kind kind);
 int wharf_error_http(const struct wharf_error *error);
 int wharf_error_exit(const struct wharf_error *error);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

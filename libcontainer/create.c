@@ -12,18 +12,17 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "base/str.h"
 #include "libcontainer/clone.h"
-#include "libcontainer/create.h"
 #include "libcontainer/handle.h"
 #include "libcontainer/init.h"
 #include "libcontainer/netlink.h"
 #include "libcontainer/system.h"
+#include "libcontainer/talk.h"
 
 struct creation {
     const struct container_spec *spec;
@@ -348,8 +347,9 @@ static int serve_child(struct creation *m, struct wharf_error *e)
     return state_write_init(m->c->dir, pid, e);
 }
 
-static int run_outside_hooks(struct creation *m, struct wharf_error *e)
+static int run_outside_hooks(void *user, struct wharf_error *e)
 {
+    struct creation *m = user;
     pid_t pid = m->c->init.pid;
     int r = hooks_run(&m->prestart, &m->plan.state, "creating", pid, e);
 
@@ -358,106 +358,6 @@ static int run_outside_hooks(struct creation *m, struct wharf_error *e)
     if (r == 0)
         sync_send(m->sync, SYNC_HOOKED, (int)pid, -1);
     return r;
-}
-
-int create_take_console(struct container_process *process, const struct spec_process *p,
-                        const struct container_start_options *start, int master,
-                        struct wharf_error *e)
-{
-    if (p->console_size) {
-        struct winsize size = { .ws_row = (unsigned short)p->console_size->height,
-                                .ws_col = (unsigned short)p->console_size->width };
-
-        if (ioctl(master, TIOCSWINSZ, &size) < 0)
-            return err_sys(e, "process.consoleSize: cannot set it");
-    }
-    if (start->console_socket >= 0)
-        return process_pass_fd(start->console_socket, master, "/dev/ptmx", "the terminal", e);
-    process->console = fcntl(master, F_DUPFD_CLOEXEC, 3);
-    return process->console < 0 ? err_sys(e, "cannot keep the terminal") : 0;
-}
-
-int create_ended_early(struct wharf_error *e)
-{
-    return err_set(e, -ECHILD, WHARF_ERROR_INTERNAL,
-                   "the container's process ended before its program began (killed, or out of "
-                   "memory: see the kernel's log)");
-}
-
-/* The message is a "container process state" (runtime-spec config-linux.md, seccomp). */
-int create_send_listener(struct container *c, const struct container_spec *spec, int listener,
-                         struct wharf_error *e)
-{
-    const struct spec_seccomp *s = spec->linux_->seccomp;
-    autofree char *state = NULL;
-    autobuf struct buf text = BUF(SPEC_TEXT_MAX);
-    int r = container_state_json(c, &state, e);
-
-    if (r < 0)
-        return r;
-    buf_printf(&text, "{\"ociVersion\":\"1.0.2\",\"fds\":[\"seccompFd\"],\"pid\":%d,", c->init.pid);
-    if (s->listener_metadata) {
-        buf_str(&text, "\"metadata\":");
-        buf_json(&text, s->listener_metadata, strlen(s->listener_metadata));
-        buf_char(&text, ',');
-    }
-    buf_printf(&text, "\"state\":%s}", state);
-    if (text.error)
-        return err_nomem(e);
-    return seccomp_send_listener(s->listener_path, listener, text.data, e);
-}
-
-/* One word of the child. 1: go on listening. */
-static int answer(struct creation *m, const struct sync_message *said, int fd,
-                  struct wharf_error *e)
-{
-    switch (said->type) {
-    case SYNC_ERROR:
-        if (e)
-            *e = said->error;
-        return said->code < 0 ? said->code : -EIO;
-    case SYNC_STUB_FAILED:
-        return launch_explain(said, m->spec->process, e);
-    case SYNC_HOOKS:
-        return run_outside_hooks(m, e) < 0 ? -1 : 1;
-    case SYNC_CONSOLE:
-        return create_take_console(&m->c->init, m->spec->process, m->start, fd, e) < 0 ? -1 : 1;
-    case SYNC_LISTENER:
-        return create_send_listener(m->c, m->spec, fd, e) < 0 ? -1 : 1;
-    case SYNC_READY:
-        return 0;
-    default:
-        return err_set(e, -EPROTO, WHARF_ERROR_INTERNAL, "unexpected word %u of the container",
-                       said->type);
-    }
-}
-
-/* Listens until READY (0) or end of file (0 with `ready` set before: the program runs). */
-static int listen_to_child(struct creation *m, bool ready, struct wharf_error *e)
-{
-    for (;;) {
-        struct sync_message said;
-        autoclose int fd = -1;
-        int r = sync_receive(m->sync, &said, &fd);
-
-        if (r < 0)
-            return err_code(e, r, "cannot hear the container's process");
-        if (r == 0)
-            return ready ? 0 : create_ended_early(e);
-        r = answer(m, &said, fd, e);
-        if (r <= 0)
-            return r;
-    }
-}
-
-/* A word that the child said before it died tells more than our failure to work on it. */
-static int meet(struct creation *m, struct wharf_error *e)
-{
-    int r = serve_child(m, e);
-
-    if (r < 0)
-        return r;
-    return listen_to_child(m, false, e);
 }
 
 static int pass_pidfd(struct creation *m, struct wharf_error *e)
@@ -469,17 +369,26 @@ static int pass_pidfd(struct creation *m, struct wharf_error *e)
 
 static int make(struct creation *m, bool wait, struct wharf_error *e)
 {
+    struct talk talk = { .c = m->c,
+                         .process = &m->c->init,
+                         .spec = m->spec,
+                         .what = m->spec->process,
+                         .start = m->start,
+                         .hooks = run_outside_hooks,
+                         .user = m };
     int r;
 
-    if ((r = prepare(m, wait, e)) < 0 || (r = make_child(m, e)) < 0 || (r = meet(m, e)) < 0 ||
-        (r = pass_pidfd(m, e)) < 0)
+    if ((r = prepare(m, wait, e)) < 0 || (r = make_child(m, e)) < 0 || (r = serve_child(m, e)) < 0)
+        return r;
+    talk.sync = m->sync;
+    if ((r = talk_listen(&talk, false, e)) < 0 || (r = pass_pidfd(m, e)) < 0)
         return r;
     r = sync_send(m->sync, SYNC_START, (int)m->c->init.pid, -1);
     if (r < 0)
-        return create_ended_early(e);
+        return talk_ended_early(e);
     if (wait)
         return 0;
-    r = listen_to_child(m, true, e);
+    r = talk_listen(&talk, true, e);
     return r < 0 ? r : hooks_run(&m->poststart, &m->plan.state, "running", m->c->init.pid, e);
 }
 

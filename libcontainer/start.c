@@ -13,10 +13,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "libcontainer/create.h"
 #include "libcontainer/handle.h"
-#include "libcontainer/launch.h"
 #include "libcontainer/sync.h"
+#include "libcontainer/talk.h"
 
 static int refuse(const struct container *c, enum container_status status, struct wharf_error *e)
 {
@@ -48,33 +47,17 @@ static int connect_init(struct container *c, struct wharf_error *e)
     return err_sys(e, "cannot reach the waiting process of container '%s'", c->id);
 }
 
+/* Until the program runs, or the error of what went wrong. The terminal went out at create. */
 static int hear_result(struct container *c, int sync, struct wharf_error *e)
 {
-    const struct container_spec *spec;
-    struct sync_message said;
-    autoclose int fd = -1;
-    int r;
+    const struct container_start_options none = CONTAINER_START_OPTIONS;
+    struct talk talk = { .sync = sync, .c = c, .process = &c->init, .start = &none };
+    int r = container_saved_spec(c, &talk.spec, e);
 
-    for (;;) {
-        fd = fd_close(fd);
-        r = sync_receive(sync, &said, &fd);
-        if (r == 0)
-            return 0;
-        if (r < 0)
-            return err_code(e, r, "cannot hear the container's process");
-        if (said.type == SYNC_ERROR && e)
-            *e = said.error;
-        if (said.type == SYNC_ERROR)
-            return said.code < 0 ? said.code : -EIO;
-        r = container_saved_spec(c, &spec, e);
-        if (r < 0)
-            return r;
-        if (said.type != SYNC_LISTENER)
-            return launch_explain(&said, spec->process, e);
-        r = create_send_listener(c, spec, fd, e);
-        if (r < 0)
-            return r;
-    }
+    if (r < 0)
+        return r;
+    talk.what = talk.spec->process;
+    return talk_listen(&talk, true, e);
 }
 
 /* A poststart hook that fails stops the container and removes it (runtime-spec 1.3). */
@@ -111,7 +94,7 @@ EXPORT int container_start(struct container *c, struct wharf_error *e)
     unlinkat(c->dir, "start.sock", 0);
     r = sync_send(sync, SYNC_START, 0, -1);
     if (r < 0)
-        return create_ended_early(e);
+        return talk_ended_early(e);
     r = hear_result(c, sync, e);
     return r < 0 ? r : run_poststart(c, e);
 }
