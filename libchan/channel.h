@@ -31,14 +31,17 @@ struct chan {
 
     /* Bound to a session (a remote bit is set): all below under the session's lock. */
     struct chan_session *_Atomic session;
-    uint64_t id;
+    uint64_t id;                         /* in the session's table; 0: not there (any more) */
     struct chan_msg *queue, **queue_end; /* received and not yet taken, or not yet sent */
-    int64_t credit;     /* we send: bytes that we may still send; we receive: bytes to give back */
-    bool announced;     /* the peer knows it, and has not heard of its end from us */
+    int64_t credit;      /* we send: bytes that we may still send; we receive: bytes to give back */
+    int64_t outstanding; /* we receive: bytes received and not given back */
+    bool opened_by_peer;
     void *dialect_data; /* freed by the dialect's forget() */
-    struct chan *accept_next;
+    struct chan *accept_next, *trash_next;
+    unsigned trash_refs; /* references that go with the next session_unlock */
 
-    int event_fd, poll_fd; /* chan_rx_pollfd; -1 */
+    _Atomic int event_fd; /* chan_rx_pollfd; -1 */
+    int poll_fd;          /* the same of a bound channel */
     _Atomic bool event_set;
 };
 
@@ -65,9 +68,12 @@ static inline struct chan_rx *rx_of_chan(struct chan *c)
 struct chan *chan_new(unsigned capacity); /* one handle of each end; NULL: out of memory */
 void chan_unref(struct chan *c);
 
-/* One attempt, never waiting: what chan_send and chan_recv return. */
-int chan_try_send(struct chan *c, struct chan_msg *m, bool last, struct wharf_error *e);
-int chan_try_recv(struct chan *c, struct chan_msg *m, struct wharf_error *e);
+/* One attempt, never waiting: what chan_send and chan_recv return. `self` is the caller's waiter if
+ * it hangs in lists, else NULL. */
+int chan_attempt_send(struct chan *c, struct chan_msg *m, bool last, const struct waiter *self,
+                      struct wharf_error *e);
+int chan_attempt_recv(struct chan *c, struct chan_msg *m, const struct waiter *self,
+                      struct wharf_error *e);
 
 /* The errors that a closed channel gives, filled in: the return value. */
 int chan_tx_fault(struct chan *c, struct wharf_error *e);
@@ -82,9 +88,12 @@ struct chan_msg *chan_dequeue(struct chan *c);
 void chan_wake_receivers(struct chan *c, bool all);
 void chan_wake_senders(struct chan *c, bool all);
 
-/* Stops a channel in memory so that a session can take over one of its ends: no send succeeds any
- * more, what was sent is in the queue. -EXDEV: it is bound already, or that end is shared. */
-int chan_freeze(struct chan *c, bool sender_leaves);
+/* The two steps by which an end of a channel in memory moves to the peer of a session: see the
+ * notes in channel.c. chan_claim: 0, or -EXDEV: bound already, or that end has other handles;
+ * undone by chan_unclaim. chan_bind: under the session's lock; 0 or -ENOMEM. */
+int chan_claim(struct chan *c, bool sender_leaves);
+void chan_unclaim(struct chan *c);
+int chan_bind(struct chan *c, struct chan_session *s);
 
 /* Keeps a copy of `why` for chan_rx_fault (of_tx: abort) or chan_tx_fault (cancel). Once. */
 void chan_keep_reason(struct chan *c, bool of_tx, const struct wharf_error *why);

@@ -68,12 +68,15 @@ struct wire_ops {
 /* A connected stream socket; owned by the wire on success. */
 int wire_socket(int fd, struct wire **ret, struct wharf_error *e);
 
-/* A layer wraps a wire: TLS, websocket. Takes `inner` on success. */
+/* A layer wraps a wire: TLS, websocket. `shared` is what all connections of one listener or one
+ * dial have in common (certificates, keys), made once. wrap takes `inner` on success. */
 struct chan_layer {
     const char *name;
-    int (*wrap)(struct wire *inner, bool accepting, const char *host, const char *path,
-                const struct chan_options *o, struct wire **ret, struct wharf_error *e);
-    /* What all connections of a listener share (certificates): kept in o-> by address.c. */
+    int (*prepare)(const struct chan_options *o, bool accepting, const char *host,
+                   void **ret_shared, struct wharf_error *e);
+    int (*wrap)(struct wire *inner, void *shared, bool accepting, const char *host,
+                const char *path, struct wire **ret, struct wharf_error *e);
+    void (*release)(void *shared);
 };
 
 /* ---- buffers ----------------------------------------------------------------------------------
@@ -178,7 +181,8 @@ struct stream_table {
 };
 
 struct chan_session {
-    _Atomic unsigned refs;
+    _Atomic unsigned refs;    /* handles together, each bound channel, the flusher */
+    _Atomic unsigned handles; /* of the user */
     struct lock lock;
     struct wire *wire;
     const struct chan_dialect *dialect; /* NULL until recognised */
@@ -196,6 +200,7 @@ struct chan_session {
 
     /* What the peer said in its greeting; the dialect sets them before session_greeted. */
     uint32_t peer_window, peer_max_message, peer_max_channels;
+    bool peer_takes_no_fds;
 
     struct in_buffer in;
     struct fd_queue in_fds;
@@ -217,12 +222,12 @@ struct chan_session {
     struct chan_msg *direct_msg; /* ... here; set to NULL when it is there */
     struct waiter *parked;       /* the reader sleeps in poll and can be woken by its eventfd */
 
-    /* Bursts: see burst.c */
-    unsigned burst;
-    chan_time last_write;
+    /* Bursts: burst.c */
+    unsigned burst; /* messages sent in quick succession, with nothing read in between */
+    chan_time last_send;
     struct flusher *flusher;
     chan_time last_read, last_ping;
-    int wait_fd; /* eventfd of a parked reader, made when first needed; -1 */
+    int wake_fd; /* eventfd that wakes a reader who sleeps in poll, made when first needed; -1 */
 };
 
 void session_lock(struct chan_session *s);
@@ -264,12 +269,33 @@ void session_goodbye(struct chan_session *s);
 void session_discard(struct chan_session *s, struct chan_msg *m);
 void session_discard_chan(struct chan_session *s, struct chan *c);
 
-/* ---- what channels call ---- */
+/* ---- what channels and select call ---- */
+
+void session_hold(struct chan_session *s); /* a reference that is none of the user's */
+void session_drop(struct chan_session *s);
 
 int session_try_send(struct chan *c, struct chan_msg *m, bool last, struct wharf_error *e);
 int session_try_recv(struct chan *c, struct chan_msg *m, struct wharf_error *e);
 int session_recv(struct chan *c, struct chan_msg *m, chan_time deadline, struct wharf_error *e);
 void session_end_tx(struct chan *c, const struct wharf_error *why_abort); /* close or abort */
 void session_end_rx(struct chan *c, const struct wharf_error *why);       /* cancel */
+int session_try_accept(struct chan_session *s, struct chan_rx **ret, struct wharf_error *e);
+void session_wake_acceptor(struct chan_session *s);
+
+/* Reads and handles what has arrived, without waiting; true if there was anything. NULL: false. */
+bool session_step_once(struct chan_session *s);
+/* After a send: waits until a full socket has taken the bytes, or for the deadline. */
+void session_settle(struct chan_session *s, chan_time deadline);
+/* Waits, as the reader or on `w`, until something happened that may concern the caller. */
+int session_wait(struct chan_session *s, struct waiter *w, chan_time deadline);
+/* For a caller that polls s->wire->fd itself: false if there is a reader already. */
+bool session_claim_reading(struct chan_session *s);
+void session_end_reading(struct chan_session *s, bool readable);
+
+/* address.c makes them: takes the wire on success. */
+int session_new(struct wire *w, bool accepting, const struct chan_options *o,
+                struct chan_session **ret, struct wharf_error *e);
+/* Until the peer has greeted. */
+int session_await_greeting(struct chan_session *s, chan_time deadline, struct wharf_error *e);
 
 #endif

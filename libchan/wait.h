@@ -64,7 +64,6 @@ struct wait_node {
     /* At a rendezvous the partner acts for the sleeper, through these: */
     struct chan_msg *msg;
     int index;
-    bool last;
 };
 
 /* A ring with a head; `count` may be read without the lock. */
