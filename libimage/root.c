@@ -250,6 +250,7 @@ int image_root_mount(const struct image_root *root, struct wharf_error *e)
         return err_unsupported(e, "this kernel has no overlay file system");
     if (fs < 0)
         return err_sys(e, "cannot make an overlay mount");
+    set_text(fs, "source", "wharf"); /* what the mount table shows; no matter if it fails */
     r = set_lower(fs, root);
     if (r == 0)
         r = set_directory(fs, "upperdir", root->info.upper);

@@ -292,6 +292,16 @@ def test_kill_at_any_moment(store, tmp_path):
         assert store.leftovers() == []
 
 
+def test_leftovers_of_replaced_files(store, tmp_path):
+    """A temporary of index.json or of a root's record is neither kept nor taken for a root."""
+    store.load("-i", "base", rootfs(tmp_path))
+    digest = json.load(open(store.path + "/index.json"))["manifests"][0]["digest"]
+    for name in "index.json.0123456789abcdef.tmp", "layers/roots/c1.0123456789abcdef.tmp":
+        (tmp_path / "store" / name).write_text(digest)
+    store.run("image-list", "remove", "base")
+    assert store.leftovers() == []
+
+
 def test_loads_race_with_collection(store, tmp_path):
     paths = [write(tmp_path / f"{i}.tar", docker_save(
         [tar(*(entry(f"f{i}-{j}", data=b"x" * 2000) for j in range(200)))], tags=[f"t:{i}"]))
