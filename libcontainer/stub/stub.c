@@ -159,7 +159,6 @@ static void load_filter(void)
 static void change_ids(void)
 {
     uint32_t uid = stub_plan.uid, gid = stub_plan.gid;
-
     long r = 0;
 
     if (stub_plan.flags & STUB_SET_GROUPS)
