@@ -159,7 +159,8 @@ def test_names_move_and_images_go(store, tmp_path):
     assert store.leftovers() == []
 
 
-def test_root_with_whiteouts(store, tmp_path):
+@pytest.mark.parametrize("kind", ["overlay", "copy"])
+def test_root_with_whiteouts(store, tmp_path, kind):
     """Two layers: hidden files, an opaque directory, attributes of a directory that is not listed."""
     base = tar(entry("etc/", tarfile.DIRTYPE, mode=0o700), entry("etc/a", data=b"a"),
                entry("opq/x", data=b"x"), entry("gone/y", data=b"y"),
@@ -172,7 +173,7 @@ def test_root_with_whiteouts(store, tmp_path):
     work, target = tmp_path / "c1", tmp_path / "mnt"
     work.mkdir()
     target.mkdir()
-    store.run("image-root", "test", "c1", work, target)
+    store.run("image-root", "test", "c1", work, target, env={"IMAGE_ROOT": kind})
     try:
         found = sorted(os.path.relpath(os.path.join(d, f), target)
                        for d, _, files in os.walk(target) for f in files)
@@ -183,7 +184,7 @@ def test_root_with_whiteouts(store, tmp_path):
         assert in_use.returncode == 1 and "container 'c1'" in in_use.stderr
     finally:
         subprocess.run(["umount", target], check=True)
-    assert (work / "upper/etc/c").read_text() == "written"
+    assert (work / ("copy" if kind == "copy" else "upper") / "etc/c").read_text() == "written"
     store.run("image-root", "-r", "c1")
     store.run("image-list", "remove", "test")
     assert store.leftovers() == []
