@@ -43,6 +43,13 @@
 
 /* ---- life ---- */
 
+chan_time chan_after_ms(int64_t ms)
+{
+    chan_time now = time_now();
+
+    return ms < 0 || ms > (CHAN_FOREVER - now) / 1000000 ? CHAN_FOREVER : now + ms * 1000000;
+}
+
 struct chan *chan_new(unsigned capacity)
 {
     struct chan *c = calloc(1, sizeof(*c));

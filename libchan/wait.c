@@ -15,13 +15,6 @@ chan_time time_now(void)
     return (chan_time)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-chan_time chan_after_ms(int64_t ms)
-{
-    chan_time now = time_now();
-
-    return ms < 0 || ms > (CHAN_FOREVER - now) / 1000000 ? CHAN_FOREVER : now + ms * 1000000;
-}
-
 /* FUTEX_WAIT_BITSET, because it takes an absolute CLOCK_MONOTONIC time (futex(2)). */
 int futex_wait(_Atomic uint32_t *word, uint32_t value, chan_time deadline)
 {
