@@ -27,6 +27,7 @@ static char *absolute(const char *path)
     return joined ? path_clean(joined) : NULL;
 }
 
+/* Beside the running program, as it is installed; or where the build leaves it. */
 static char *shim_beside_us(void)
 {
     char path[4096];
@@ -36,7 +37,12 @@ static char *shim_beside_us(void)
         return NULL;
     path[n] = '\0';
     char *slash = strrchr(path, '/');
-    return slash ? str_format("%.*s/wharf-shim", (int)(slash - path), path) : NULL;
+    int dir = slash ? (int)(slash - path) : 0;
+    char *installed = str_format("%.*s/wharf-shim", dir, path);
+    if (!installed || access(installed, X_OK) == 0)
+        return installed;
+    free(installed);
+    return str_format("%.*s/../wharf-shim/wharf-shim", dir, path);
 }
 
 static int engine_paths(struct engine *en, const struct engine_options *o, struct wharf_error *e)

@@ -137,7 +137,6 @@ static int split_name(struct image_reference *r, struct view name)
 {
     const char *slash = memchr(name.p, '/', name.n);
     struct view domain = { HUB, strlen(HUB) }, path = name;
-    bool official;
 
     if (slash && is_domain((struct view){ name.p, (size_t)(slash - name.p) })) {
         domain = (struct view){ name.p, (size_t)(slash - name.p) };
@@ -147,15 +146,15 @@ static int split_name(struct image_reference *r, struct view name)
     }
     if (!domain_valid(domain) || !path_valid(path))
         return -EINVAL;
-    if (domain.n > IMAGE_NAME_MAX)
+    if (domain.n + 1 + strlen(HUB_LIBRARY) + path.n > IMAGE_NAME_MAX)
         return -ENAMETOOLONG;
     copy(r->domain, domain);
-    official = streq(r->domain, HUB) && !memchr(path.p, '/', path.n);
-    if (domain.n + 1 + (official ? strlen(HUB_LIBRARY) : 0) + path.n > IMAGE_NAME_MAX)
-        return -ENAMETOOLONG;
-    if (official)
+    if (streq(r->domain, HUB) && !memchr(path.p, '/', path.n)) {
         memcpy(r->path, HUB_LIBRARY, strlen(HUB_LIBRARY));
-    copy(r->path + (official ? strlen(HUB_LIBRARY) : 0), path);
+        copy(r->path + strlen(HUB_LIBRARY), path);
+    } else {
+        copy(r->path, path);
+    }
     return 0;
 }
 

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line as tables. A command is a row of commands.c: its words, its arguments, its flags
+ * and its function. A flag is a row too: its spellings, its kind, and where its value goes in the
+ * command's own struct. Parsing, help and errors follow from the rows, in docker's manner:
+ * `--name=x`, `--name x`,
+ * `-it`, `-e x`, `-ex`; flags anywhere, but for run and exec only before the first argument.
+ */
+#ifndef WHARF_CLI_H
+#define WHARF_CLI_H
+
+#include "engine/engine.h"
+
+enum {                   /* what a shell sees */
+       EXIT_USAGE = 125, /* of run; other commands: 1 */
+       EXIT_WHARF = 125,
+};
+
+enum flag_kind {
+    FLAG_BOOL,  /* bool */
+    FLAG_STR,   /* const char *; the last one wins */
+    FLAG_LIST,  /* char **: every one, in order (strv) */
+    FLAG_INT,   /* int64_t */
+    FLAG_SIZE,  /* int64_t: bytes, with a unit */
+    FLAG_COUNT, /* int64_t: decimals in units of 10^-9 (--cpus) */
+};
+
+struct flag {
+    const char *name; /* without "--"; NULL ends a list */
+    char letter;      /* 0: none */
+    enum flag_kind kind;
+    size_t offset;
+    const char *value; /* its word in help */
+    const char *help;
+};
+
+struct cli { /* what a command gets */
+    struct engine *engine;
+    struct principal who;
+    const struct command *command;
+    struct wharf_error e;
+};
+
+struct command {
+    const char *name;  /* as it is typed; NULL ends the table */
+    const char *group; /* "container": `wharf container run` means the same; NULL: none */
+    const char *alias; /* in the group, such as `container ls` for ps; NULL: the name */
+    const char *usage, *help;
+    int min, max; /* arguments; max -1: any number */
+    bool leading; /* flags end at the first argument */
+    int failure;  /* exit code of wharf's own errors */
+    const struct flag *flags;
+    size_t size; /* of the struct that the flags fill */
+    int (*run)(struct cli *cli, void *options, int argc, char **argv);
+};
+
+extern const struct command commands[];
+
+/* Fills `options` (zeroed) from argv behind the command's words; the arguments are left in argv[0
+ * .. *ret_argc). 0; 1: help was asked for; or -EINVAL. */
+int cli_parse(const struct command *command, int argc, char **argv, void *options, int *ret_argc,
+              struct wharf_error *e);
+void cli_free_options(const struct command *command, void *options);
+
+void cli_help(const struct command *command);
+void cli_help_all(void);
+
+/* Prints cli->e and gives the command's failure code. */
+int cli_fail(struct cli *cli);
+/* Calls `each` for every argument; prints the argument behind each success, an error for each
+ * failure; 0 or 1 for the shell. */
+int cli_each(struct cli *cli, int argc, char **argv,
+             int (*each)(struct cli *cli, void *options, const char *name), void *options);
+
+/* commands, by noun */
+int run_command(struct cli *cli, void *options, int argc, char **argv);
+int create_command(struct cli *cli, void *options, int argc, char **argv);
+int exec_command(struct cli *cli, void *options, int argc, char **argv);
+int start_command(struct cli *cli, void *options, int argc, char **argv);
+int attach_command(struct cli *cli, void *options, int argc, char **argv);
+int ps_command(struct cli *cli, void *options, int argc, char **argv);
+int logs_command(struct cli *cli, void *options, int argc, char **argv);
+int stop_command(struct cli *cli, void *options, int argc, char **argv);
+int kill_command(struct cli *cli, void *options, int argc, char **argv);
+int rm_command(struct cli *cli, void *options, int argc, char **argv);
+int wait_command(struct cli *cli, void *options, int argc, char **argv);
+int pause_command(struct cli *cli, void *options, int argc, char **argv);
+int unpause_command(struct cli *cli, void *options, int argc, char **argv);
+int rename_command(struct cli *cli, void *options, int argc, char **argv);
+int inspect_command(struct cli *cli, void *options, int argc, char **argv);
+int images_command(struct cli *cli, void *options, int argc, char **argv);
+int load_command(struct cli *cli, void *options, int argc, char **argv);
+int import_command(struct cli *cli, void *options, int argc, char **argv);
+int rmi_command(struct cli *cli, void *options, int argc, char **argv);
+int tag_command(struct cli *cli, void *options, int argc, char **argv);
+int version_command(struct cli *cli, void *options, int argc, char **argv);
+int info_command(struct cli *cli, void *options, int argc, char **argv);
+
+/* their options */
+struct run_options {
+    bool interactive, tty, detach, rm, read_only, privileged;
+    char **env, **env_file, **volumes, **cap_add, **cap_drop, **security, **labels, **tmpfs,
+        **ulimits;
+    char **add_hosts, **dns, **group_add, **log_options, **sysctls, **mounts, **attach;
+    const char *workdir, *user, *name, *hostname, *network, *entrypoint, *stop_signal, *userns,
+        *pid, *ipc;
+    const char *cgroup_parent, *cidfile, *log_driver, *detach_keys, *cpuset;
+    int64_t memory, memory_swap, cpus, cpu_shares, pids, stop_timeout, shm_size, oom_score_adj;
+};
+struct exec_options {
+    bool interactive, tty, detach, privileged;
+    char **env;
+    const char *workdir, *user, *detach_keys;
+};
+struct start_options {
+    bool attach, interactive;
+    const char *detach_keys;
+};
+struct ps_options {
+    bool all, quiet, no_trunc, latest;
+    char **filters;
+    const char *format;
+    int64_t last;
+};
+struct logs_options {
+    bool follow, timestamps;
+    const char *tail, *since, *until;
+};
+struct stop_options {
+    const char *time;
+};
+struct kill_options {
+    const char *signal;
+};
+struct rm_options {
+    bool force, volumes;
+};
+struct inspect_options {
+    const char *format, *type;
+};
+struct images_options {
+    bool all, quiet, no_trunc;
+    const char *format;
+};
+struct load_options {
+    const char *input;
+    bool quiet;
+};
+struct import_options {
+    char **changes;
+    const char *message;
+};
+struct rmi_options {
+    bool force;
+};
+struct version_options {
+    const char *format;
+};
+
+#endif

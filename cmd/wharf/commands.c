@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table: every command of wharf and every flag it takes. Help is printed from here. */
+#include "cmd/wharf/cli.h"
+
+#define F(type, member) offsetof(struct type, member)
+
+static const struct flag no_flags[] = { { NULL } };
+
+/* run and create share these */
+static const struct flag run_flags[] = {
+    { "add-host", 0, FLAG_LIST, F(run_options, add_hosts), "HOST:IP", "Add a line to /etc/hosts" },
+    { "attach", 'a', FLAG_LIST, F(run_options, attach), "STREAM",
+      "Attach to stdin, stdout or stderr" },
+    { "cap-add", 0, FLAG_LIST, F(run_options, cap_add), "CAP", "Add a Linux capability" },
+    { "cap-drop", 0, FLAG_LIST, F(run_options, cap_drop), "CAP", "Drop a Linux capability" },
+    { "cgroup-parent", 0, FLAG_STR, F(run_options, cgroup_parent), "PATH", "Parent of the cgroup" },
+    { "cidfile", 0, FLAG_STR, F(run_options, cidfile), "FILE",
+      "Write the container's id to a file" },
+    { "cpu-shares", 'c', FLAG_INT, F(run_options, cpu_shares), "N",
+      "CPU shares (relative weight)" },
+    { "cpus", 0, FLAG_COUNT, F(run_options, cpus), "N", "Number of CPUs, such as 1.5" },
+    { "cpuset-cpus", 0, FLAG_STR, F(run_options, cpuset), "LIST", "CPUs it may use (0-3, 0,1)" },
+    { "detach", 'd', FLAG_BOOL, F(run_options, detach), NULL,
+      "Run in the background, print the id" },
+    { "detach-keys", 0, FLAG_STR, F(run_options, detach_keys), "KEYS",
+      "Keys that detach (ctrl-p,ctrl-q)" },
+    { "dns", 0, FLAG_LIST, F(run_options, dns), "IP", "Name server" },
+    { "entrypoint", 0, FLAG_STR, F(run_options, entrypoint), "PROGRAM",
+      "Replace the image's entrypoint" },
+    { "env", 'e', FLAG_LIST, F(run_options, env), "NAME[=VALUE]", "Set an environment variable" },
+    { "env-file", 0, FLAG_LIST, F(run_options, env_file), "FILE",
+      "Read environment variables from a file" },
+    { "group-add", 0, FLAG_LIST, F(run_options, group_add), "GROUP", "Add a further group" },
+    { "hostname", 'h', FLAG_STR, F(run_options, hostname), "NAME", "The container's host name" },
+    { "interactive", 'i', FLAG_BOOL, F(run_options, interactive), NULL, "Keep stdin open" },
+    { "ipc", 0, FLAG_STR, F(run_options, ipc), "MODE", "IPC namespace: private or host" },
+    { "label", 'l', FLAG_LIST, F(run_options, labels), "NAME[=VALUE]", "Set a label" },
+    { "log-driver", 0, FLAG_STR, F(run_options, log_driver), "NAME",
+      "json-file (default) or none" },
+    { "log-opt", 0, FLAG_LIST, F(run_options, log_options), "NAME=VALUE",
+      "max-size (20m), max-file (5)" },
+    { "memory", 'm', FLAG_SIZE, F(run_options, memory), "BYTES", "Memory limit, such as 64m" },
+    { "memory-swap", 0, FLAG_SIZE, F(run_options, memory_swap), "BYTES",
+      "Memory and swap together" },
+    { "mount", 0, FLAG_LIST, F(run_options, mounts), "SPEC",
+      "type=bind,src=,dst=[,ro] or type=tmpfs,dst=" },
+    { "name", 0, FLAG_STR, F(run_options, name), "NAME", "The container's name" },
+    { "network", 0, FLAG_STR, F(run_options, network), "MODE",
+      "none (default: networks come later) or host" },
+    { "net", 0, FLAG_STR, F(run_options, network), "MODE", "The same as --network" },
+    { "oom-score-adj", 0, FLAG_INT, F(run_options, oom_score_adj), "N", "-1000 to 1000" },
+    { "pid", 0, FLAG_STR, F(run_options, pid), "MODE", "PID namespace: private or host" },
+    { "pids-limit", 0, FLAG_INT, F(run_options, pids), "N", "Limit of processes; -1: none" },
+    { "privileged", 0, FLAG_BOOL, F(run_options, privileged), NULL,
+      "All capabilities, no confinement" },
+    { "read-only", 0, FLAG_BOOL, F(run_options, read_only), NULL, "Mount the root read-only" },
+    { "rm", 0, FLAG_BOOL, F(run_options, rm), NULL, "Remove the container when it exits" },
+    { "security-opt", 0, FLAG_LIST, F(run_options, security), "OPTION",
+      "seccomp= no-new-privileges apparmor= label=disable" },
+    { "shm-size", 0, FLAG_SIZE, F(run_options, shm_size), "BYTES", "Size of /dev/shm (64m)" },
+    { "stop-signal", 0, FLAG_STR, F(run_options, stop_signal), "SIGNAL",
+      "Signal that stops it (SIGTERM)" },
+    { "stop-timeout", 0, FLAG_INT, F(run_options, stop_timeout), "SECONDS",
+      "Until it is killed (10)" },
+    { "sysctl", 0, FLAG_LIST, F(run_options, sysctls), "NAME=VALUE",
+      "Kernel parameter of its namespaces" },
+    { "tmpfs", 0, FLAG_LIST, F(run_options, tmpfs), "PATH[:OPTIONS]", "Mount a tmpfs" },
+    { "tty", 't', FLAG_BOOL, F(run_options, tty), NULL, "Give it a terminal" },
+    { "ulimit", 0, FLAG_LIST, F(run_options, ulimits), "NAME=SOFT[:HARD]", "Resource limit" },
+    { "user", 'u', FLAG_STR, F(run_options, user), "USER[:GROUP]", "User name or uid" },
+    { "userns", 0, FLAG_STR, F(run_options, userns), "MODE", "User namespace: host" },
+    { "volume", 'v', FLAG_LIST, F(run_options, volumes), "SOURCE:TARGET[:ro]",
+      "Mount a host path" },
+    { "workdir", 'w', FLAG_STR, F(run_options, workdir), "PATH", "Working directory" },
+    { NULL },
+};
+
+static const struct flag exec_flags[] = {
+    { "detach", 'd', FLAG_BOOL, F(exec_options, detach), NULL, "Do not wait for it" },
+    { "detach-keys", 0, FLAG_STR, F(exec_options, detach_keys), "KEYS",
+      "Keys that detach (ctrl-p,ctrl-q)" },
+    { "env", 'e', FLAG_LIST, F(exec_options, env), "NAME[=VALUE]", "Set an environment variable" },
+    { "interactive", 'i', FLAG_BOOL, F(exec_options, interactive), NULL, "Keep stdin open" },
+    { "privileged", 0, FLAG_BOOL, F(exec_options, privileged), NULL, "All capabilities" },
+    { "tty", 't', FLAG_BOOL, F(exec_options, tty), NULL, "Give it a terminal" },
+    { "user", 'u', FLAG_STR, F(exec_options, user), "USER[:GROUP]", "User name or uid" },
+    { "workdir", 'w', FLAG_STR, F(exec_options, workdir), "PATH", "Working directory" },
+    { NULL },
+};
+
+static const struct flag start_flags[] = {
+    { "attach", 'a', FLAG_BOOL, F(start_options, attach), NULL,
+      "Attach stdout and stderr, forward signals" },
+    { "detach-keys", 0, FLAG_STR, F(start_options, detach_keys), "KEYS",
+      "Keys that detach (ctrl-p,ctrl-q)" },
+    { "interactive", 'i', FLAG_BOOL, F(start_options, interactive), NULL, "Attach stdin" },
+    { NULL },
+};
+
+static const struct flag ps_flags[] = {
+    { "all", 'a', FLAG_BOOL, F(ps_options, all), NULL, "Also those that do not run" },
+    { "filter", 'f', FLAG_LIST, F(ps_options, filters), "NAME=VALUE",
+      "id, name, status, label, ancestor, exited" },
+    { "format", 0, FLAG_STR, F(ps_options, format), "FORM",
+      "table, json, or a template: '{{.ID}} {{.Names}}'" },
+    { "last", 'n', FLAG_INT, F(ps_options, last), "N", "The newest N, in any state" },
+    { "latest", 'l', FLAG_BOOL, F(ps_options, latest), NULL, "The newest, in any state" },
+    { "no-trunc", 0, FLAG_BOOL, F(ps_options, no_trunc), NULL, "Do not shorten" },
+    { "quiet", 'q', FLAG_BOOL, F(ps_options, quiet), NULL, "Ids only" },
+    { NULL },
+};
+
+static const struct flag logs_flags[] = {
+    { "follow", 'f', FLAG_BOOL, F(logs_options, follow), NULL, "Go on until the container ends" },
+    { "since", 0, FLAG_STR, F(logs_options, since), "TIME",
+      "A time, or how long ago (10m, 1h30m)" },
+    { "tail", 'n', FLAG_STR, F(logs_options, tail), "N", "The last N lines (all)" },
+    { "timestamps", 't', FLAG_BOOL, F(logs_options, timestamps), NULL, "Show times" },
+    { "until", 0, FLAG_STR, F(logs_options, until), "TIME", "As --since" },
+    { NULL },
+};
+
+static const struct flag stop_flags[] = {
+    { "time", 't', FLAG_STR, F(stop_options, time), "SECONDS", "Until it is killed; -1: never" },
+    { "timeout", 0, FLAG_STR, F(stop_options, time), "SECONDS", "The same as --time" },
+    { NULL },
+};
+
+static const struct flag kill_flags[] = {
+    { "signal", 's', FLAG_STR, F(kill_options, signal), "SIGNAL", "Which (SIGKILL)" },
+    { NULL },
+};
+
+static const struct flag rm_flags[] = {
+    { "force", 'f', FLAG_BOOL, F(rm_options, force), NULL, "Kill it if it runs" },
+    { "volumes", 'v', FLAG_BOOL, F(rm_options, volumes), NULL, "With its anonymous volumes" },
+    { NULL },
+};
+
+static const struct flag inspect_flags[] = {
+    { "format", 'f', FLAG_STR, F(inspect_options, format), "TEMPLATE",
+      "Such as '{{.State.Status}}'" },
+    { "type", 0, FLAG_STR, F(inspect_options, type), "TYPE", "container or image" },
+    { NULL },
+};
+
+static const struct flag images_flags[] = {
+    { "all", 'a', FLAG_BOOL, F(images_options, all), NULL, "Also those without a name" },
+    { "format", 0, FLAG_STR, F(images_options, format), "FORM", "table, json, or a template" },
+    { "no-trunc", 0, FLAG_BOOL, F(images_options, no_trunc), NULL, "Do not shorten" },
+    { "quiet", 'q', FLAG_BOOL, F(images_options, quiet), NULL, "Ids only" },
+    { NULL },
+};
+
+static const struct flag load_flags[] = {
+    { "input", 'i', FLAG_STR, F(load_options, input), "FILE", "Read this file, not stdin" },
+    { "quiet", 'q', FLAG_BOOL, F(load_options, quiet), NULL, "Say less" },
+    { NULL },
+};
+
+static const struct flag import_flags[] = {
+    { "change", 'c', FLAG_LIST, F(import_options, changes), "LINE",
+      "A line of a Dockerfile: CMD, ENV, USER ..." },
+    { "message", 'm', FLAG_STR, F(import_options, message), "TEXT", "Comment in the history" },
+    { NULL },
+};
+
+static const struct flag rmi_flags[] = {
+    { "force", 'f', FLAG_BOOL, F(rmi_options, force), NULL,
+      "Although it is used or has several names" },
+    { NULL },
+};
+
+static const struct flag version_flags[] = {
+    { "format", 'f', FLAG_STR, F(version_options, format), "TEMPLATE", "Such as '{{.Version}}'" },
+    { NULL },
+};
+
+#define OPTIONS(type) sizeof(struct type)
+
+const struct command commands[] = {
+    { "run", "container", NULL, "[FLAGS] IMAGE [COMMAND] [ARG...]",
+      "Create a container from an image and run it", 1, -1, true, EXIT_WHARF, run_flags,
+      OPTIONS(run_options), run_command },
+    { "create", "container", NULL, "[FLAGS] IMAGE [COMMAND] [ARG...]",
+      "Create a container, do not start it", 1, -1, true, 1, run_flags, OPTIONS(run_options),
+      create_command },
+    { "exec", "container", NULL, "[FLAGS] CONTAINER COMMAND [ARG...]",
+      "Run one more process in a container", 2, -1, true, 1, exec_flags, OPTIONS(exec_options),
+      exec_command },
+    { "ps", "container", "ls", "[FLAGS]", "List containers", 0, 0, false, 1, ps_flags,
+      OPTIONS(ps_options), ps_command },
+    { "start", "container", NULL, "[FLAGS] CONTAINER...", "Start containers", 1, -1, false, 1,
+      start_flags, OPTIONS(start_options), start_command },
+    { "attach", "container", NULL, "[FLAGS] CONTAINER", "Join the streams of a running container",
+      1, 1, false, 1, start_flags, OPTIONS(start_options), attach_command },
+    { "logs", "container", NULL, "[FLAGS] CONTAINER", "Show what a container wrote", 1, 1, false, 1,
+      logs_flags, OPTIONS(logs_options), logs_command },
+    { "stop", "container", NULL, "[FLAGS] CONTAINER...", "Stop containers", 1, -1, false, 1,
+      stop_flags, OPTIONS(stop_options), stop_command },
+    { "kill", "container", NULL, "[FLAGS] CONTAINER...", "Send a signal to containers", 1, -1,
+      false, 1, kill_flags, OPTIONS(kill_options), kill_command },
+    { "pause", "container", NULL, "CONTAINER...", "Freeze containers", 1, -1, false, 1, no_flags, 0,
+      pause_command },
+    { "unpause", "container", NULL, "CONTAINER...", "Thaw containers", 1, -1, false, 1, no_flags, 0,
+      unpause_command },
+    { "wait", "container", NULL, "CONTAINER...", "Wait for containers, print their exit codes", 1,
+      -1, false, 1, no_flags, 0, wait_command },
+    { "rename", "container", NULL, "CONTAINER NAME", "Give a container another name", 2, 2, false,
+      1, no_flags, 0, rename_command },
+    { "rm", "container", NULL, "[FLAGS] CONTAINER...", "Remove containers", 1, -1, false, 1,
+      rm_flags, OPTIONS(rm_options), rm_command },
+    { "inspect", "container", NULL, "[FLAGS] NAME...", "Show all about containers and images", 1,
+      -1, false, 1, inspect_flags, OPTIONS(inspect_options), inspect_command },
+    { "images", "image", "ls", "[FLAGS] [NAME]", "List images", 0, 1, false, 1, images_flags,
+      OPTIONS(images_options), images_command },
+    { "load", "image", NULL, "[FLAGS]", "Load images from an archive (docker save, OCI)", 0, 0,
+      false, 1, load_flags, OPTIONS(load_options), load_command },
+    { "import", "image", NULL, "[FLAGS] FILE|- [NAME[:TAG]]",
+      "Make an image of a root file system's tar", 1, 2, false, 1, import_flags,
+      OPTIONS(import_options), import_command },
+    { "rmi", "image", "rm", "[FLAGS] IMAGE...", "Remove images", 1, -1, false, 1, rmi_flags,
+      OPTIONS(rmi_options), rmi_command },
+    { "tag", "image", NULL, "IMAGE NAME[:TAG]", "Give an image a further name", 2, 2, false, 1,
+      no_flags, 0, tag_command },
+    { "version", NULL, NULL, "[FLAGS]", "Show the version", 0, 0, false, 1, version_flags,
+      OPTIONS(version_options), version_command },
+    { "info", "system", NULL, "", "Show what this engine holds", 0, 0, false, 1, no_flags, 0,
+      info_command },
+    { NULL },
+};

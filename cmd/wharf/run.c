@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wharf run, create: flags become the settings of a container; run then starts it and stays with
+ * it. */
+#include <fcntl.h>
+#include <stdio.h>
+#include "base/fd.h"
+#include "base/str.h"
+#include "cmd/wharf/cli.h"
+#include "cmd/wharf/terminal.h"
+
+#define ENV_FILE_MAX (1u << 20)
+#define PROFILE_MAX  (1u << 20)
+
+extern char **environ;
+
+static field_strings strings(char **list)
+{
+    return (field_strings){ list, list ? strv_count((const char *const *)list) : 0 };
+}
+
+/* "NAME" takes its value from this program's own environment, as docker does. */
+static int add_env(char ***list, const char *entry)
+{
+    const char *value = strchr(entry, '=') ? NULL : getenv(entry);
+    autofree char *both = value ? str_format("%s=%s", entry, value) : NULL;
+
+    return strv_add(list, both ? both : entry);
+}
+
+static int read_env_file(const char *path, char ***list, struct wharf_error *e)
+{
+    autofree char *text = NULL;
+    ssize_t n = file_read(AT_FDCWD, path, ENV_FILE_MAX, &text);
+
+    if (n < 0)
+        return err_code(e, (int)n, "open %s", path);
+    for (char *line = text, *next; line && *line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = '\0';
+        line += strspn(line, " \t");
+        if (*line && *line != '#' && add_env(list, line) < 0)
+            return err_nomem(e);
+    }
+    return 0;
+}
+
+static int make_env(const struct run_options *o, char ***ret, struct wharf_error *e)
+{
+    int r = 0;
+
+    for (char **f = o->env_file; r == 0 && f && *f; f++)
+        r = read_env_file(*f, ret, e);
+    for (char **v = o->env; r == 0 && v && *v; v++)
+        r = add_env(ret, *v);
+    return r;
+}
+
+/* "key=value" lists to pairs; a missing value is "". `separator` '=' or ':'. */
+static int pairs(char **list, char separator, struct arena *arena, field_pairs *ret)
+{
+    size_t count = list ? strv_count((const char *const *)list) : 0;
+
+    ret->items = arena_array(arena, count ? count : 1, sizeof(*ret->items));
+    for (size_t i = 0; i < count && ret->items; i++) {
+        char *copy = arena_str(arena, list[i]), *at = copy ? strchr(copy, separator) : NULL;
+
+        if (at)
+            *at++ = '\0';
+        ret->items[i].key = copy;
+        ret->items[i].value = at ? at : arena_str(arena, "");
+    }
+    ret->count = count;
+    return ret->items ? 0 : -ENOMEM;
+}
+
+static int ulimits(char **list, struct arena *arena, struct settings_host *host,
+                   struct wharf_error *e)
+{
+    size_t count = list ? strv_count((const char *const *)list) : 0;
+
+    host->ulimits.items = arena_array(arena, count ? count : 1, sizeof(*host->ulimits.items));
+    for (size_t i = 0; i < count; i++) {
+        struct settings_ulimit *u = &host->ulimits.items[i];
+        char *copy = arena_str(arena, list[i]), *soft = copy ? strchr(copy, '=') : NULL;
+
+        if (soft)
+            *soft++ = '\0';
+        char *hard = soft ? strchr(soft, ':') : NULL;
+        if (hard)
+            *hard++ = '\0';
+        if (!soft || parse_i64(soft, -1, INT64_MAX, &u->soft) < 0 ||
+            parse_i64(hard ? hard : soft, -1, INT64_MAX, &u->hard) < 0)
+            return err_invalid(e, "invalid argument \"%s\" for \"--ulimit\" flag", list[i]);
+        u->name = copy;
+        host->ulimits.count++;
+    }
+    return 0;
+}
+
+/* One --mount: type=bind,src=/a,dst=/b,ro or type=tmpfs,dst=/b. */
+static int mount_flag(const char *spec, struct arena *arena, char ***binds, char ***tmpfs,
+                      struct wharf_error *e)
+{
+    const char *type = "volume", *source = "", *target = "", *mode = "";
+    char *copy = arena_str(arena, spec);
+
+    for (char *p = copy, *next; p && *p; p = next) {
+        next = strchr(p, ',');
+        if (next)
+            *next++ = '\0';
+        char *value = strchr(p, '=');
+        if (value)
+            *value++ = '\0';
+        if (streq(p, "type") && value)
+            type = value;
+        else if ((streq(p, "src") || streq(p, "source")) && value)
+            source = value;
+        else if ((streq(p, "dst") || streq(p, "target") || streq(p, "destination")) && value)
+            target = value;
+        else if (streq(p, "ro") || streq(p, "readonly"))
+            mode = value && streq(value, "false") ? "" : "ro";
+        else
+            return err_unsupported(e, "mount option '%s' is not supported yet", p);
+    }
+    autofree char *bind = str_format("%s:%s%s%s", source, target, *mode ? ":" : "", mode);
+    if (streq(type, "bind"))
+        return strv_add(binds, bind ? bind : "");
+    if (streq(type, "tmpfs"))
+        return strv_add(tmpfs, target);
+    return err_unsupported(e, "mounts of type '%s' are not supported yet: use bind or tmpfs", type);
+}
+
+/* seccomp=FILE becomes seccomp=JSON: the engine may not see this program's files. */
+static int security_options(char **list, char ***ret, struct wharf_error *e)
+{
+    for (; list && *list; list++) {
+        const char *file = str_after(*list, "seccomp=");
+        autofree char *text = NULL, *option = NULL;
+
+        if (file && !streq(file, "unconfined") && !streq(file, "builtin") && file[0] != '{') {
+            ssize_t n = file_read(AT_FDCWD, file, PROFILE_MAX, &text);
+            if (n < 0)
+                return err_code(e, (int)n, "opening seccomp profile (%s) failed", file);
+            option = str_format("seccomp=%s", text);
+        }
+        if (strv_add(ret, option ? option : *list) < 0)
+            return err_nomem(e);
+    }
+    return 0;
+}
+
+/* What the flags' lists become; freed when the command ends. */
+struct lists {
+    char **env, **binds, **tmpfs, **security;
+};
+static void lists_done(struct lists *l)
+{
+    strv_free(l->env);
+    strv_free(l->binds);
+    strv_free(l->tmpfs);
+    strv_free(l->security);
+}
+
+static int make_lists(const struct run_options *o, struct arena *arena, struct lists *l,
+                      struct wharf_error *e)
+{
+    int r = make_env(o, &l->env, e);
+
+    for (char **v = o->volumes; r == 0 && v && *v; v++)
+        r = strv_add(&l->binds, *v);
+    for (char **t = o->tmpfs; r == 0 && t && *t; t++)
+        r = strv_add(&l->tmpfs, *t);
+    for (char **m = o->mounts; r == 0 && m && *m; m++)
+        r = mount_flag(*m, arena, &l->binds, &l->tmpfs, e);
+    return r == 0 ? security_options(o->security, &l->security, e) : r;
+}
+
+static int host_settings(const struct run_options *o, const struct lists *l, struct arena *arena,
+                         struct settings_host *h, struct wharf_error *e)
+{
+    *h = (struct settings_host){
+        .memory = o->memory,
+        .memory_swap = o->memory_swap,
+        .nano_cpus = o->cpus,
+        .cpu_shares = o->cpu_shares,
+        .cpuset_cpus = (char *)o->cpuset,
+        .pids_limit = { o->pids != 0, o->pids },
+        .cgroup_parent = (char *)o->cgroup_parent,
+        .oom_score_adj = o->oom_score_adj,
+        .shm_size = o->shm_size,
+        .privileged = o->privileged,
+        .readonly_rootfs = o->read_only,
+        .auto_remove = o->rm,
+        .cap_add = strings(o->cap_add),
+        .cap_drop = strings(o->cap_drop),
+        .security_opt = strings(l->security),
+        .group_add = strings(o->group_add),
+        .dns = strings(o->dns),
+        .extra_hosts = strings(o->add_hosts),
+        .binds = strings(l->binds),
+        .network_mode = (char *)(o->network ? o->network : "none"),
+        .userns_mode = (char *)o->userns,
+        .pid_mode = (char *)o->pid,
+        .ipc_mode = (char *)o->ipc,
+    };
+    h->log = arena_alloc(arena, sizeof(*h->log));
+    if (!h->log || pairs(o->log_options, '=', arena, &h->log->options) < 0 ||
+        pairs(l->tmpfs, ':', arena, &h->tmpfs) < 0 ||
+        pairs(o->sysctls, '=', arena, &h->sysctls) < 0)
+        return err_nomem(e);
+    h->log->type = (char *)(o->log_driver ? o->log_driver : "json-file");
+    return ulimits(o->ulimits, arena, h, e);
+}
+
+static int make_settings(const struct run_options *o, int argc, char **argv, const struct lists *l,
+                         struct arena *arena, struct settings *s, struct wharf_error *e)
+{
+    char **entry = arena_array(arena, 1, sizeof(*entry));
+
+    *s = (struct settings){
+        .hostname = (char *)o->hostname,
+        .user = (char *)o->user,
+        .image = argv[0],
+        .working_dir = (char *)o->workdir,
+        .stop_signal = (char *)o->stop_signal,
+        .attach_stdin = o->interactive && !o->detach,
+        .attach_stdout = !o->detach,
+        .attach_stderr = !o->detach,
+        .tty = o->tty,
+        .open_stdin = o->interactive,
+        .stdin_once = o->interactive && !o->detach,
+        .env = strings(l->env),
+        .cmd = { argv + 1, (size_t)argc - 1 },
+        .stop_timeout = { o->stop_timeout != 0, o->stop_timeout },
+        .host = arena_alloc(arena, sizeof(*s->host)),
+    };
+    if (!entry || !s->host || pairs(o->labels, '=', arena, &s->labels) < 0)
+        return err_nomem(e);
+    if (o->entrypoint) {
+        entry[0] = (char *)o->entrypoint;
+        s->entrypoint = (field_strings){ entry, 1 };
+    }
+    return host_settings(o, l, arena, s->host, e);
+}
+
+static int create(struct cli *cli, const struct run_options *o, int argc, char **argv, char *ret_id)
+{
+    auto_of(arena_free) struct arena *arena = arena_new(SETTINGS_ARENA_MAX);
+    __attribute__((cleanup(lists_done))) struct lists lists = { 0 };
+    struct settings settings;
+
+    if (!arena)
+        return err_nomem(&cli->e);
+    int r = make_lists(o, arena, &lists, &cli->e);
+    if (r == 0)
+        r = make_settings(o, argc, argv, &lists, arena, &settings, &cli->e);
+    if (r == 0)
+        r = engine_container_create(cli->engine, cli->who, o->name, &settings, ret_id, &cli->e);
+    if (r == 0 && o->cidfile) {
+        r = file_replace(AT_FDCWD, o->cidfile, ret_id, ID_LENGTH, 0644, false);
+        if (r < 0)
+            err_code(&cli->e, r, "cannot write '%s'", o->cidfile);
+    }
+    return r;
+}
+
+int create_command(struct cli *cli, void *options, int argc, char **argv)
+{
+    char id[ID_LENGTH + 1];
+
+    if (create(cli, options, argc, argv, id) < 0)
+        return cli_fail(cli);
+    printf("%s\n", id);
+    return 0;
+}
+
+/* 125, or 126 and 127 for a program that cannot be run or found. */
+static int run_failed(struct cli *cli)
+{
+    int code = wharf_error_exit(&cli->e);
+
+    fprintf(stderr, "wharf: %s\n\nRun 'wharf run --help' for more information\n", cli->e.message);
+    return code == 126 || code == 127 ? code : EXIT_WHARF;
+}
+
+/* Beside the streams' terminal, the record of a container that has ended is settled here, so that
+ * the next command finds nothing to repair. */
+static int end_of_run(struct cli *cli, const char *id, int64_t code)
+{
+    int64_t settled;
+    int r = engine_container_wait(cli->engine, cli->who, id, &settled, NULL);
+
+    return (int)(code >= 0 ? code : r == 0 ? settled : EXIT_WHARF);
+}
+
+int run_command(struct cli *cli, void *options, int argc, char **argv)
+{
+    struct run_options *o = options;
+    struct engine_streams streams;
+    struct session *session = NULL;
+    char id[ID_LENGTH + 1];
+
+    if (o->tty && o->interactive && !o->detach && !isatty(STDIN_FILENO)) {
+        err_invalid(&cli->e, "the input device is not a TTY");
+        return run_failed(cli);
+    }
+    if (terminal_streams(o->interactive, true, o->tty, o->detach_keys, &streams, &cli->e) < 0 ||
+        create(cli, o, argc, argv, id) < 0)
+        return run_failed(cli);
+    if (!o->detach)
+        terminal_hold_signals();
+    int r = engine_container_start(cli->engine, cli->who, id, o->detach ? NULL : &streams,
+                                   o->detach ? NULL : &session, &cli->e);
+    if (r < 0)
+        return run_failed(cli);
+    if (o->detach) {
+        printf("%s\n", id);
+        return 0;
+    }
+    bool detached = false;
+    int64_t code = terminal_session(session, o->tty, o->tty && o->interactive, true, &detached);
+    return detached ? 0 : end_of_run(cli, id, code);
+}

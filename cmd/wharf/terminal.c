@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * While a session lasts, bytes flow between the shim and this program's own descriptors; this
+ * program only waits, for two things: its signals (signalfd) and the session. In raw mode the
+ * terminal makes no signals: what is typed is the container's. The terminal is restored on every
+ * way out that can be.
+ */
+#include "cmd/wharf/terminal.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <termios.h>
+#include "base/str.h"
+
+#define KEYS_MAX 15
+
+/* "ctrl-p,ctrl-q" or letters, to the bytes that a terminal sends. */
+static int parse_keys(const char *text, char *ret, struct wharf_error *e)
+{
+    size_t count = 0;
+
+    for (const char *p = text; *p;) {
+        size_t n = strcspn(p, ",");
+        const char *key = n == 6 ? str_after(p, "ctrl-") : NULL;
+
+        if (count == KEYS_MAX || !(n == 1 || (key && *key >= '@' && *key <= 'z')))
+            return err_invalid(e, "Invalid detach keys (%s) provided", text);
+        ret[count++] = (char)(key ? *key & 0x1f : *p);
+        p += n + (p[n] == ',');
+    }
+    ret[count] = '\0';
+    return 0;
+}
+
+static void window(uint64_t *rows, uint64_t *columns)
+{
+    struct winsize size;
+
+    *rows = *columns = 0;
+    if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0) {
+        *rows = size.ws_row;
+        *columns = size.ws_col;
+    }
+}
+
+int terminal_streams(bool input, bool output, bool tty, const char *keys,
+                     struct engine_streams *ret, struct wharf_error *e)
+{
+    static char bytes[KEYS_MAX + 1]; /* of the one session that a program has */
+
+    *ret = (struct engine_streams){ .fd = { -1, -1, -1 }, .detach_keys = bytes };
+    if (input)
+        ret->fd[0] = STDIN_FILENO;
+    if (output)
+        ret->fd[1] = STDOUT_FILENO;
+    if (output && !tty)
+        ret->fd[2] = STDERR_FILENO;
+    if (tty)
+        window(&ret->rows, &ret->columns);
+    return parse_keys(keys ? keys : "ctrl-p,ctrl-q", bytes, e);
+}
+
+static void all_signals(sigset_t *set)
+{
+    /* what must act here: SIGCHLD is nobody's, faults are ours, the window is handled apart */
+    static const int not_passed[] = { SIGCHLD, SIGPIPE, SIGURG, SIGSEGV,
+                                      SIGBUS,  SIGFPE,  SIGILL, SIGABRT };
+
+    sigfillset(set);
+    for (size_t i = 0; i < ARRAY_SIZE(not_passed); i++)
+        sigdelset(set, not_passed[i]);
+}
+
+void terminal_hold_signals(void)
+{
+    sigset_t set;
+
+    all_signals(&set);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static void raw_mode(struct termios *saved)
+{
+    struct termios raw;
+
+    if (tcgetattr(STDIN_FILENO, saved) < 0)
+        return;
+    raw = *saved;
+    cfmakeraw(&raw);
+    tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+}
+
+static void pass_signal(struct session *s, int fd, bool tty, bool forward)
+{
+    struct signalfd_siginfo info;
+    uint64_t rows, columns;
+
+    if (read(fd, &info, sizeof(info)) != sizeof(info))
+        return;
+    if (info.ssi_signo == SIGWINCH && tty) {
+        window(&rows, &columns);
+        session_resize(s, rows, columns);
+    } else if (forward && info.ssi_signo != SIGWINCH) {
+        session_kill(s, (int)info.ssi_signo);
+    }
+}
+
+int64_t terminal_session(struct session *s, bool tty, bool raw, bool forward, bool *ret_detached)
+{
+    struct termios saved;
+    sigset_t set;
+    enum session_event event = SESSION_NOTHING;
+    int64_t code = 0;
+
+    all_signals(&set);
+    autoclose int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    struct pollfd p[] = { { signals, POLLIN, 0 }, { session_fd(s), POLLIN, 0 } };
+    raw = raw && isatty(STDIN_FILENO);
+    if (raw)
+        raw_mode(&saved);
+    while (event == SESSION_NOTHING) {
+        if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
+            break;
+        if (p[0].revents)
+            pass_signal(s, signals, tty, forward);
+        if (p[1].revents)
+            session_next(s, &event, &code);
+    }
+    if (raw)
+        tcsetattr(STDIN_FILENO, TCSANOW, &saved);
+    *ret_detached = event == SESSION_DETACHED;
+    session_close(s);
+    return event == SESSION_LOST ? -1 : code;
+}
