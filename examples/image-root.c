@@ -6,6 +6,7 @@
  */
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,13 +15,18 @@
 
 static int mount_root(struct image_store *store, char **argv, struct wharf_error *e)
 {
+    /* IMAGE_ROOT=copy: without overlayfs */
+    const char *kind = getenv("IMAGE_ROOT");
+    struct image_root_options options = { .size = sizeof(options) };
     int dir = open(argv[4], O_RDONLY | O_DIRECTORY | O_CLOEXEC), mount = -1, r;
     struct image_root *root = NULL;
     struct image *image = NULL;
 
+    if (kind && strcmp(kind, "copy") == 0)
+        options.kind = IMAGE_ROOT_COPY;
     r = image_open(store, argv[2], &image, e);
     if (r == 0)
-        r = image_root_prepare(store, image, argv[3], dir, NULL, &root, e);
+        r = image_root_prepare(store, image, argv[3], dir, &options, &root, e);
     if (r == 0)
         r = mount = image_root_mount(root, e);
     if (mount >= 0 &&

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzz target: manifests, indexes and image configurations, each reader on the same bytes. */
+#undef NDEBUG /* a fuzz target is its assertions, in every build */
 #include <assert.h>
 #include "libimage/document.h"
 #include "libimage/opened.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzz target: references. What parses must format to a text that parses to the same. */
+#undef NDEBUG /* a fuzz target is its assertions, in every build */
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>

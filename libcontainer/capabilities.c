@@ -73,13 +73,14 @@ static int read_sets(struct __user_cap_data_struct data[2])
     return syscall(SYS_capget, &header, data) < 0 ? -errno : 0;
 }
 
-/* What can be given: the bounding set of this process, within what the kernel knows. */
-static uint64_t givable(void)
+/* What of `wish` can be given: the bounding set of this process, within what the kernel knows. One
+ * call a capability, so only those that are asked for are looked at. */
+static uint64_t givable(uint64_t wish)
 {
     uint64_t set = 0;
 
     for (unsigned c = 0; c < CAPABILITIES; c++) {
-        if (prctl(PR_CAPBSET_READ, c, 0, 0, 0) == 1)
+        if ((wish >> c & 1) && prctl(PR_CAPBSET_READ, c, 0, 0, 0) == 1)
             set |= UINT64_C(1) << c;
     }
     return set;
@@ -89,7 +90,7 @@ int capabilities_resolve(const struct spec_capabilities *wish, struct spec_capab
                          uint64_t *ret_dropped, struct wharf_error *e)
 {
     struct __user_cap_data_struct data[2] = { 0 };
-    uint64_t can = givable(), held;
+    uint64_t can = wish ? givable(wish->bounding | wish->permitted | wish->inheritable) : 0, held;
     struct spec_capabilities got = { 0 };
     int r = read_sets(data);
 

@@ -269,10 +269,10 @@ int launch_isolate(struct launch *l, int *sync, int *listener, struct wharf_erro
 
 /* ---- the stub ---- */
 
-/* The stub's ELF file, put here by the assembler (meson.build makes it). */
-__asm__(".pushsection .rodata\n\t.balign 16\nwharf_stub_image:\n\t.incbin \"" STUB_FILE
-        "\"\n\t.popsection\n");
-extern const char wharf_stub_image[] __attribute__((visibility("hidden")));
+/* The stub's ELF file (meson.build makes it). */
+static const unsigned char stub_image[] __attribute__((aligned(16))) = {
+#include "stub-bytes.h"
+};
 
 /* How that file begins: stub.lds lays out exactly these program headers. */
 struct stub_head {
@@ -355,12 +355,12 @@ static int seal_stub(const struct launch *l, int sync, struct wharf_error *e)
     autoclose int fd = -1;
     size_t size;
 
-    memcpy(&head, wharf_stub_image, sizeof(head));
+    memcpy(&head, stub_image, sizeof(head));
     fill_plan(&plan, &image, l, sync);
     head.plan.p_filesz = head.plan.p_memsz = image.length;
     head.elf.e_shoff = head.elf.e_shnum = head.elf.e_shstrndx = 0;
     image.parts[0] = (struct iovec){ &head, sizeof(head) };
-    image.parts[1] = (struct iovec){ (void *)(uintptr_t)(wharf_stub_image + sizeof(head)),
+    image.parts[1] = (struct iovec){ (void *)(uintptr_t)(stub_image + sizeof(head)),
                                      head.plan.p_offset - sizeof(head) };
     size = head.plan.p_offset + image.length;
 

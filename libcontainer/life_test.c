@@ -230,6 +230,32 @@ static void self_exe_is_never_the_host_binary(void **unused)
     container_spec_free(spec);
 }
 
+static void a_terminal_is_the_containers_own(void **unused)
+{
+    struct container_spec *spec;
+    struct wharf_error e = { 0 };
+    struct container *c;
+    char text[256];
+    int console;
+    ssize_t n;
+
+    need_root();
+    spec = shell("test -t 0 && test -t 2 && test -c /dev/console && echo yes");
+    assert_int_equal(container_spec_set(spec, "process.terminal", "true", NULL), 0);
+    if (container_run(engine, "life-tty", spec, NULL, &c, &e) < 0)
+        fail_msg("%s", e.message);
+    console = container_process_take_console(container_init(c));
+    assert_true(console >= 0);
+    assert_int_equal(wait_for(container_init(c)), 0);
+    n = read(console, text, sizeof(text));
+    assert_int_equal(n, 5);
+    assert_memory_equal(text, "yes\r\n", 5);
+    close(console);
+    assert_int_equal(container_delete(c, 0, NULL), 0);
+    container_close(c);
+    container_spec_free(spec);
+}
+
 static void hooks_run_in_their_places(void **unused)
 {
     struct container_spec *spec;
@@ -276,6 +302,7 @@ int main(void)
         cmocka_unit_test(a_failed_create_leaves_nothing),
         cmocka_unit_test(exec_runs_beside_the_first_process),
         cmocka_unit_test(self_exe_is_never_the_host_binary),
+        cmocka_unit_test(a_terminal_is_the_containers_own),
         cmocka_unit_test(hooks_run_in_their_places),
         cmocka_unit_test(ids_that_could_lead_elsewhere_are_refused),
     };

@@ -121,16 +121,17 @@ static int copy_directory(int from, int to, unsigned depth)
 int mount_copy_up(int from, int to)
 {
     autoclose int in = path_open_plain(from, ".", O_RDONLY | O_DIRECTORY, 0);
+    autoclose int out = path_open_plain(to, ".", O_RDONLY | O_DIRECTORY, 0);
     struct stat st;
     int r;
 
-    if (in < 0)
-        return in;
-    r = copy_directory(in, to, 0);
+    if (in < 0 || out < 0)
+        return MIN(in, out);
+    r = copy_directory(in, out, 0);
     if (r < 0)
         return r;
-    return fstat(in, &st) < 0 || fchmod(to, st.st_mode & 07777) < 0 ||
-                   fchown(to, st.st_uid, st.st_gid) < 0
+    return fstat(in, &st) < 0 || fchmod(out, st.st_mode & 07777) < 0 ||
+                   fchown(out, st.st_uid, st.st_gid) < 0
                ? -errno
                : 0;
 }

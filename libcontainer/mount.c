@@ -205,26 +205,43 @@ static int run_changes(int fd, const struct mount_step *step, struct wharf_error
     return 0;
 }
 
+int mount_step_open(struct mount_step *step, struct wharf_error *e)
+{
+    autoclose int tree = mount_clone(AT_FDCWD, step->source, step->clone_flags);
+    int r;
+
+    if (tree < 0)
+        return err_code(e, tree, "cannot bind '%s' for mount '%s'", step->source,
+                        step->destination);
+    r = run_changes(tree, step, e);
+    if (r == 0)
+        step->tree = take_fd(&tree);
+    return r;
+}
+
 static int run_bind(int target, const struct mount_step *step, struct wharf_error *e)
 {
-    autoclose int cloned = -1;
-    int tree = step->tree, r;
+    int r = mount_attach(step->tree, target);
 
-    if (tree < 0) {
-        tree = cloned = mount_clone(AT_FDCWD, step->source, step->clone_flags);
-        if (tree < 0)
-            return err_code(e, tree, "cannot bind '%s' for mount '%s'", step->source,
-                            step->destination);
-        r = run_changes(tree, step, e);
-        if (r < 0)
-            return r;
-    }
-    r = mount_attach(tree, target);
     if (r == -ENOTDIR)
         return err_set(e, r, WHARF_ERROR_INVALID,
                        "cannot mount '%s' at '%s': one is a directory, the other is not",
                        step->source, step->destination);
     return r < 0 ? err_code(e, r, "cannot mount '%s' at '%s'", step->source, step->destination) : 0;
+}
+
+/* Instead of a file system that the kernel refused. */
+static int run_new(int target, const struct mount_step *step, struct wharf_error *e);
+
+static int run_fallback(int target, struct mount_step *step, struct wharf_error *e)
+{
+    int r = 0;
+
+    if (step->kind == MOUNT_KIND_NEW)
+        return run_new(target, step, e);
+    if (step->tree < 0)
+        r = mount_step_open(step, e);
+    return r < 0 ? r : run_bind(target, step, e);
 }
 
 static int run_context(int target, const struct mount_step *step, struct wharf_error *e)
@@ -255,12 +272,8 @@ static int run_new(int target, const struct mount_step *step, struct wharf_error
     int r = step->by_context ? run_context(target, step, e)
                              : mount_on(target, step->source, step->type, step->flags, step->data);
 
-    if ((r == -EPERM || r == -EBUSY) && step->fallback) {
-        const struct mount_step *other = step->fallback;
-
-        return other->kind == MOUNT_KIND_BIND ? run_bind(target, other, e)
-                                              : run_new(target, other, e);
-    }
+    if ((r == -EPERM || r == -EBUSY) && step->fallback)
+        return run_fallback(target, step->fallback, e);
     return r < 0 ? err_code(e, r, "cannot mount '%s' (%s) at '%s'%s%s", step->source, step->type,
                             step->destination, step->data ? " with options " : "",
                             step->data ? step->data : "")

@@ -77,6 +77,9 @@ int mount_detached(const char *type, const char *source, const field_strings *wo
 /* Opens what a mount goes onto, O_PATH, made where it is missing: see struct mount_step. */
 int mount_target(int root, const struct mount_step *step, struct wharf_error *e);
 
+/* Clones the host's source of a BIND that the parent could not open, with its attributes. */
+int mount_step_open(struct mount_step *step, struct wharf_error *e);
+
 /* Carries out one step below the mounted root `root`. */
 int mount_step_run(int root, const struct mount_step *step, struct wharf_error *e);
 

@@ -219,16 +219,10 @@ int namespaces_join(const struct namespaces *n, struct wharf_error *e)
     for (size_t i = 0; i < n->join_count; i++) {
         const struct namespace_join *j = &n->joins[i];
 
-        if (j->type == CLONE_NEWPID)
-            continue; /* we were born into it */
+        if (j->type == CLONE_NEWPID || j->type == CLONE_NEWUSER)
+            continue; /* we were born into these */
         if (setns(j->fd, j->type) < 0)
             return err_sys(e, "cannot join the %s namespace", name_of(j->type));
-        if (j->type == CLONE_NEWUSER) {
-            int r = namespaces_become_root(e);
-
-            if (r < 0)
-                return r;
-        }
     }
     return 0;
 }
@@ -272,7 +266,11 @@ int namespaces_make_time(const struct namespaces *n, struct wharf_error *e)
         return 0;
     if (unshare(CLONE_NEWTIME) < 0)
         return err_sys(e, "cannot make a time namespace");
+    /* root of a user namespace does not own this file while we are not dumpable; nothing of a
+     * container that holds as many capabilities as we do is there yet to make use of it */
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     offsets = open_self("/proc/self/timens_offsets", O_WRONLY);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (offsets < 0 || write(offsets, n->offsets, strlen(n->offsets)) < 0)
         return err_sys(e, "linux.timeOffsets: cannot set the offsets");
     mine = open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);

@@ -47,7 +47,7 @@ bool namespaces_allow_groups(const struct container_spec *spec);
 
 /* ---- child ---- */
 
-/* Joins all but the pid namespace, of `types` (0: all). */
+/* Joins all but the pid and user namespace, into which clone.c brings us. */
 int namespaces_join(const struct namespaces *n, struct wharf_error *e);
 
 /* Becomes user and group 0 of the user namespace, if it has one. */

@@ -30,6 +30,7 @@ struct rootfs {
     int root;              /* detached, then attached; -1: the child clones root_path */
     bool root_borrowed;    /* the caller's descriptor */
     const char *root_path; /* where it hangs until the pivot; NULL: over "/" */
+    bool empty_root;       /* a tmpfs that the child makes */
     bool no_pivot, readonly;
     bool make_devices; /* /dev is the container's own */
     bool bind_devices; /* in a user namespace no node can be made */
@@ -133,9 +134,9 @@ static int plan(struct rootfs *r, struct mount_planner *p)
     int code = parse_propagation(l->rootfs_propagation, &r->propagation, p->e);
 
     p->root_propagation = r->propagation;
-    if (code == 0)
+    if (code == 0 && !r->empty_root)
         code = find_root_path(r, p);
-    if (code == 0)
+    if (code == 0 && !r->empty_root)
         code = open_root(r, p);
     for (size_t i = 0; i < p->spec->mounts.count && code == 0; i++)
         code = mount_plan(p, i);
@@ -158,6 +159,7 @@ int rootfs_prepare(const struct container_spec *spec, const struct rootfs_option
         return err_nomem(e);
     *r = (struct rootfs){
         .root = -1,
+        .empty_root = options->empty_root,
         .no_pivot = options->flags & CONTAINER_NO_PIVOT,
         .readonly = spec->root && spec->root->readonly,
         .bind_devices = spec_namespace_find(spec, CLONE_NEWUSER) != NULL,
@@ -193,19 +195,49 @@ void rootfs_done(struct rootfs *r)
 
 /* ---- child ---- */
 
+/* The root where the parent could not make it: a new tmpfs, or a directory bound without its right.
+ */
+static int make_root(struct rootfs *r, struct wharf_error *e)
+{
+    static char mode[] = "mode=755";
+    static char *words[] = { mode };
+    const field_strings list = { words, ARRAY_SIZE(words) };
+    int code;
+
+    if (r->empty_root) {
+        r->root = mount_detached("tmpfs", "root", &list, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+        return r->root < 0 ? err_code(e, r->root, "cannot make a tmpfs for the root") : 0;
+    }
+    r->root = mount_clone(AT_FDCWD, r->root_path, AT_RECURSIVE);
+    if (r->root < 0)
+        return err_code(e, r->root, "cannot bind the root '%s'", r->root_path);
+    code = mount_change(r->root, &make_private);
+    return code < 0 ? err_code(e, code, "cannot make the root private") : 0;
+}
+
+/* Sources that were left to us. All of them before the root is attached: a root over "/" would lie
+ * in the way of a link that climbs up to it. */
+static int open_sources(struct rootfs *r, struct wharf_error *e)
+{
+    for (struct mount_step *step = r->steps; step; step = step->next) {
+        int code;
+
+        if (step->kind != MOUNT_KIND_BIND || step->tree >= 0)
+            continue;
+        code = mount_step_open(step, e);
+        if (code < 0)
+            return code;
+    }
+    return 0;
+}
+
 static int attach_root(struct rootfs *r, struct wharf_error *e)
 {
     const char *at = r->root_path ? r->root_path : "/";
-    int code;
+    int code = r->root < 0 ? make_root(r, e) : 0;
 
-    if (r->root < 0) {
-        r->root = mount_clone(AT_FDCWD, r->root_path, AT_RECURSIVE);
-        if (r->root < 0)
-            return err_code(e, r->root, "cannot bind the root '%s'", r->root_path);
-        code = mount_change(r->root, &make_private);
-        if (code < 0)
-            return err_code(e, code, "cannot make the root private");
-    }
+    if (code < 0)
+        return code;
     if (move_mount(r->root, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return err_sys(e, "cannot attach the root at '%s'", at);
     return 0;
@@ -222,7 +254,9 @@ int rootfs_build(struct rootfs *r, struct wharf_error *e)
         if (r->null_tree < 0)
             return err_code(e, r->null_tree, "the host's '/dev/null' is not the null device");
     }
-    code = attach_root(r, e);
+    code = open_sources(r, e);
+    if (code == 0)
+        code = attach_root(r, e);
     for (const struct mount_step *step = r->steps; step && code == 0; step = step->next)
         code = mount_step_run(r->root, step, e);
     if (code == 0 && r->make_devices)

@@ -31,10 +31,11 @@
 struct rootfs;
 
 struct rootfs_options {
-    int bundle_fd;  /* where a relative root.path or bind source begins; -1: the cwd */
-    int root_fd;    /* a detached mount that is the root, or -1: root.path. Stays the caller's */
-    unsigned flags; /* CONTAINER_NO_PIVOT */
-    bool rootless;  /* we hold no CAP_SYS_ADMIN here: the child opens sources by their host paths */
+    int bundle_fd;   /* where a relative root.path or bind source begins; -1: the cwd */
+    int root_fd;     /* a detached mount that is the root, or -1: root.path. Stays the caller's */
+    unsigned flags;  /* CONTAINER_NO_PIVOT */
+    bool empty_root; /* the root is a new, empty tmpfs; root.path and root_fd are not looked at */
+    bool rootless; /* we hold no CAP_SYS_ADMIN here: the child opens sources by their host paths */
     const struct cgroup_view *views; /* for mounts of type "cgroup"; in `arena` or longer-lived */
     size_t view_count;
 };

@@ -137,6 +137,7 @@ static int split_name(struct image_reference *r, struct view name)
 {
     const char *slash = memchr(name.p, '/', name.n);
     struct view domain = { HUB, strlen(HUB) }, path = name;
+    bool official;
 
     if (slash && is_domain((struct view){ name.p, (size_t)(slash - name.p) })) {
         domain = (struct view){ name.p, (size_t)(slash - name.p) };
@@ -146,15 +147,15 @@ static int split_name(struct image_reference *r, struct view name)
     }
     if (!domain_valid(domain) || !path_valid(path))
         return -EINVAL;
-    if (domain.n + 1 + strlen(HUB_LIBRARY) + path.n > IMAGE_NAME_MAX)
+    if (domain.n > IMAGE_NAME_MAX)
         return -ENAMETOOLONG;
     copy(r->domain, domain);
-    if (streq(r->domain, HUB) && !memchr(path.p, '/', path.n)) {
+    official = streq(r->domain, HUB) && !memchr(path.p, '/', path.n);
+    if (domain.n + 1 + (official ? strlen(HUB_LIBRARY) : 0) + path.n > IMAGE_NAME_MAX)
+        return -ENAMETOOLONG;
+    if (official)
         memcpy(r->path, HUB_LIBRARY, strlen(HUB_LIBRARY));
-        copy(r->path + strlen(HUB_LIBRARY), path);
-    } else {
-        copy(r->path, path);
-    }
+    copy(r->path + (official ? strlen(HUB_LIBRARY) : 0), path);
     return 0;
 }
 

@@ -10,6 +10,7 @@
  * The trap: the attributes of the root directory are those of `upper`, so it gets those of the top
  * layer's root when it is made.
  */
+#include "libimage/copy.h"
 #include "libimage/layer.h"
 #include "libimage/resolve.h"
 #include "libimage/roots.h"
@@ -112,8 +113,43 @@ static int open_writable(struct image_root *root, int dir, struct wharf_error *e
     return r < 0 ? err_code(e, r, "cannot make the container's writable directory") : 0;
 }
 
+/* True if overlayfs works here with these very directories. */
+static bool overlay_works(const struct image_root *root)
+{
+    autoclose int mount = image_root_mount(root, NULL);
+
+    return mount >= 0 || mount == -EBUSY;
+}
+
+static int open_copy(struct image_root *root, int dir, struct wharf_error *e)
+{
+    root->info.kind = IMAGE_ROOT_COPY;
+    root->info.upper = fd_close(root->info.upper);
+    root->info.work = fd_close(root->info.work);
+    root->info.copy = copy_root(dir, root->lower, root->info.lower_count, e);
+    return root->info.copy < 0 ? root->info.copy : 0;
+}
+
+/* A copy that is there stays one; AUTO tries an overlay only when it makes a new root. */
+static int open_kind(struct image_root *root, enum image_root_kind kind, int dir,
+                     struct wharf_error *e)
+{
+    bool fresh = faccessat(dir, "upper", F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+    int r;
+
+    if (kind == IMAGE_ROOT_COPY ||
+        (kind == IMAGE_ROOT_AUTO && faccessat(dir, "copy", F_OK, AT_SYMLINK_NOFOLLOW) == 0))
+        return open_copy(root, dir, e);
+    r = open_writable(root, dir, e);
+    if (r < 0 || kind == IMAGE_ROOT_OVERLAY || !fresh || overlay_works(root))
+        return r;
+    path_remove_tree(dir, "upper");
+    path_remove_tree(dir, "work");
+    return open_copy(root, dir, e);
+}
+
 static int open_root(struct image_store *store, const struct image *image, int dir,
-                     struct image_root **ret, struct wharf_error *e)
+                     enum image_root_kind kind, struct image_root **ret, struct wharf_error *e)
 {
     auto_of(image_root_free) struct image_root *root = calloc(1, sizeof(*root));
     int r;
@@ -128,7 +164,7 @@ static int open_root(struct image_store *store, const struct image *image, int d
     root->info.image_id = root->id.text;
     r = open_lower(root, store, image, e);
     if (r == 0)
-        r = open_writable(root, dir, e);
+        r = open_kind(root, kind, dir, e);
     if (r < 0)
         return r;
     root->info.lower_paths = root->paths;
@@ -179,15 +215,13 @@ int image_root_prepare(struct image_store *store, const struct image *image, con
         memcpy(&o, options, MIN(options->size, sizeof(o)));
     if (!roots_name_valid(name))
         return err_invalid(e, "'%.150s' is not a name for a root", name);
-    if (o.kind == IMAGE_ROOT_COPY)
-        return err_unsupported(e, "roots without overlay are not there yet");
     reporter.progress = o.progress;
     reporter.arg = o.arg;
     if (!all_unpacked(store, image, name))
         r = unpack(store, image, name, &reporter, e);
     if (r < 0)
         return r;
-    r = open_root(store, image, container_dir, ret, e);
+    r = open_root(store, image, container_dir, o.kind, ret, e);
     if (r == 0)
         (*ret)->transient = o.transient;
     return r;
@@ -203,7 +237,7 @@ int image_root_open(struct image_store *store, const char *name, int container_d
     if (r < 0)
         return err_code(e, r, "no root '%.150s'", name);
     r = opened_read(store, -1, &digest, &image, e);
-    return r < 0 ? r : open_root(store, image, container_dir, ret, e);
+    return r < 0 ? r : open_root(store, image, container_dir, IMAGE_ROOT_AUTO, ret, e);
 }
 
 /* ---- mounting ---- */
@@ -239,17 +273,30 @@ static int set_lower(int fs, const struct image_root *root)
     return all.error ? all.error : set_text(fs, "lowerdir", all.data);
 }
 
+static int mount_copy(const struct image_root *root, struct wharf_error *e)
+{
+    int mount = (int)syscall(SYS_open_tree, root->info.copy, "",
+                             AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+    return mount < 0 ? err_sys(e, "cannot make a mount of the container's directory") : mount;
+}
+
 int image_root_mount(const struct image_root *root, struct wharf_error *e)
 {
-    autoclose int fs = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
+    autoclose int fs = -1;
     char log[256] = "";
     ssize_t n;
     int mount, r;
+
+    if (root->info.kind == IMAGE_ROOT_COPY)
+        return mount_copy(root, e);
+    fs = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
 
     if (fs < 0 && errno == ENODEV)
         return err_unsupported(e, "this kernel has no overlay file system");
     if (fs < 0)
         return err_sys(e, "cannot make an overlay mount");
+    set_text(fs, "source", "wharf"); /* what the mount table shows; no matter if it fails */
     r = set_lower(fs, root);
     if (r == 0)
         r = set_directory(fs, "upperdir", root->info.upper);

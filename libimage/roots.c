@@ -13,7 +13,9 @@ bool roots_name_valid(const char *name)
                                   "_.-";
     size_t n = strlen(name);
 
-    return n > 0 && n <= IMAGE_TAG_MAX && strspn(name, letters) == n && !strchr("_.-", name[0]);
+    /* file_replace leaves *.tmp behind when it is killed */
+    return n > 0 && n <= IMAGE_TAG_MAX && strspn(name, letters) == n && !strchr("_.-", name[0]) &&
+           !str_ends(name, ".tmp");
 }
 
 int roots_get(struct image_store *store, const char *name, struct digest *ret)

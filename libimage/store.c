@@ -122,9 +122,10 @@ int store_lock(struct image_store *s, const char *name, int operation)
     return take_fd(&fd);
 }
 
-int store_sweep(struct image_store *s)
+/* Removes what a directory holds: everything, or only names that begin so and end with ".tmp". */
+static int sweep_directory(int parent, const char *prefix)
 {
-    int fd = openat(s->temporary, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), first = 0;
+    int fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), first = 0;
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
 
@@ -133,15 +134,24 @@ int store_sweep(struct image_store *s)
         return -errno;
     }
     while ((entry = readdir(dir))) {
+        const char *name = entry->d_name;
         int r = 0;
 
-        if (!streq(entry->d_name, ".") && !streq(entry->d_name, ".."))
-            r = path_remove_tree(s->temporary, entry->d_name);
+        if (prefix ? str_after(name, prefix) && str_ends(name, ".tmp")
+                   : !streq(name, ".") && !streq(name, ".."))
+            r = path_remove_tree(parent, name);
         if (r < 0 && first == 0)
             first = r;
     }
     closedir(dir);
     return first;
+}
+
+int store_sweep(struct image_store *s)
+{
+    int r = sweep_directory(s->temporary, NULL), q = sweep_directory(s->roots, "");
+
+    return r < 0 ? r : q;
 }
 
 static int open_store(struct image_store *s, struct wharf_error *e)
@@ -161,6 +171,7 @@ static int open_store(struct image_store *s, struct wharf_error *e)
     r = lock < 0 ? err_code(e, lock, "cannot lock image store '%s'", s->path) : make_layout(s, e);
     if (r < 0)
         return r;
+    sweep_directory(s->root, "index.json."); /* written under this lock only */
     lock = fd_close(lock);
     lease = store_lock(s, "lease", LOCK_EX | LOCK_NB);
     if (lease >= 0)

@@ -12,10 +12,12 @@ import re
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(TOP, "test"))
+from lib.junit import results  # noqa: E402
+
 LOGS = os.path.join(TOP, "build", "test")
 SLOWEST = 10
 LOG_TAIL = 40
@@ -156,14 +158,7 @@ def integration(options):
     status, output = logged("integration", command + (options.pytest or ["test"]))
     if not os.path.exists(report):
         return [Case("integration: starts", "failed", why=tail(output))]
-    cases = []
-    for element in ET.parse(report).iter("testcase"):
-        bad = [e for e in element if e.tag in ("failure", "error")]
-        skip = element.find("skipped")
-        result = "failed" if bad else "skipped" if skip is not None else "passed"
-        why = bad[0].text if bad else skip.get("message") if skip is not None else ""
-        name = f"{element.get('classname', '').replace('.', '/')}::{element.get('name')}"
-        cases.append(Case(name, result, float(element.get("time") or 0), tail(why or "")))
+    cases = [Case(f"{r.where}::{r.name}", r.result, r.seconds, tail(r.why)) for r in results(report)]
     if status not in (0, 1) or not cases:  # 0 and 1: every test ran
         cases.append(Case(f"integration: pytest ends with {status}", "failed", why=tail(output)))
     return cases

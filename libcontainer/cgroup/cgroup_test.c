@@ -430,6 +430,58 @@ static void test_stats_count_the_process(void **ret)
             json_object_get(json_object_get(json_object_get(stats, "memory"), "usage"), "usage")));
 }
 
+/* Can a process in the group open /dev/kmsg (c 1:11), which the default rules do not name? */
+static bool can_open(struct state *s)
+{
+    int gate[2], status;
+    char byte;
+
+    assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+    s->child = fork();
+    if (s->child == 0) {
+        int fd = read(gate[0], &byte, 1) == 1 ? open("/dev/kmsg", O_RDONLY | O_CLOEXEC) : -1;
+
+        _exit(fd >= 0 ? 0 : errno == EPERM ? 1 : 2);
+    }
+    check(s, cgroup_attach(s->cg, s->child, false, &s->e));
+    assert_int_equal(write(gate[1], "x", 1), 1);
+    assert_int_equal(waitpid(s->child, &status, 0), s->child);
+    s->child = 0;
+    close(gate[0]);
+    close(gate[1]);
+    assert_in_range(WEXITSTATUS(status), 0, 1);
+    return WEXITSTATUS(status) == 0;
+}
+
+static void test_device_rules_are_replaced(void **ret)
+{
+    struct state *s = *ret;
+    struct spec_device_rule rules[] = {
+        { .allow = false, .access = (char *)"rwm" },
+        { .allow = true,
+          .type = (char *)"c",
+          .major = { true, 1 },
+          .minor = { true, 11 },
+          .access = (char *)"r" },
+    };
+    struct spec_resources r = { .devices = { rules, 1 } };
+
+    if (access("/dev/kmsg", R_OK) < 0)
+        skip();
+    create(s);
+    assert_true(can_open(s));
+    check(s, cgroup_apply(s->cg, &r, true, &s->e));
+    assert_false(can_open(s));
+    for (int i = 0; i < 3; i++) {
+        r.devices.count = 2;
+        check(s, cgroup_apply(s->cg, &r, false, &s->e));
+        assert_true(can_open(s));
+        r.devices.count = 1;
+        check(s, cgroup_apply(s->cg, &r, false, &s->e));
+        assert_false(can_open(s));
+    }
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
@@ -448,6 +500,7 @@ int main(void)
         CASE(save_and_load),
         CASE(a_failed_create_leaves_nothing),
         CASE(open_sub),
+        CASE(device_rules_are_replaced),
         CASE(oom_is_told),
         CASE(freezing_is_told),
         CASE(stats_count_the_process),

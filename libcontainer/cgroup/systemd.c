@@ -386,6 +386,8 @@ static void add_start_properties(struct buf *b, const struct systemd_unit *u, pi
     property_bool(b, "CPUAccounting", true);
     property_bool(b, "IOAccounting", true);
     property_bool(b, "TasksAccounting", true);
+    if (u->extra.len == 0)
+        return; /* padding behind the last element would count as one */
     dbus_align(b, 8);
     buf_add(b, u->extra.data, u->extra.len); /* built from offset 0: the alignment is the same */
 }

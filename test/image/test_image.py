@@ -159,7 +159,8 @@ def test_names_move_and_images_go(store, tmp_path):
     assert store.leftovers() == []
 
 
-def test_root_with_whiteouts(store, tmp_path):
+@pytest.mark.parametrize("kind", ["overlay", "copy"])
+def test_root_with_whiteouts(store, tmp_path, kind):
     """Two layers: hidden files, an opaque directory, attributes of a directory that is not listed."""
     base = tar(entry("etc/", tarfile.DIRTYPE, mode=0o700), entry("etc/a", data=b"a"),
                entry("opq/x", data=b"x"), entry("gone/y", data=b"y"),
@@ -172,7 +173,7 @@ def test_root_with_whiteouts(store, tmp_path):
     work, target = tmp_path / "c1", tmp_path / "mnt"
     work.mkdir()
     target.mkdir()
-    store.run("image-root", "test", "c1", work, target)
+    store.run("image-root", "test", "c1", work, target, env={"IMAGE_ROOT": kind})
     try:
         found = sorted(os.path.relpath(os.path.join(d, f), target)
                        for d, _, files in os.walk(target) for f in files)
@@ -183,7 +184,7 @@ def test_root_with_whiteouts(store, tmp_path):
         assert in_use.returncode == 1 and "container 'c1'" in in_use.stderr
     finally:
         subprocess.run(["umount", target], check=True)
-    assert (work / "upper/etc/c").read_text() == "written"
+    assert (work / ("copy" if kind == "copy" else "upper") / "etc/c").read_text() == "written"
     store.run("image-root", "-r", "c1")
     store.run("image-list", "remove", "test")
     assert store.leftovers() == []
@@ -290,6 +291,16 @@ def test_kill_at_any_moment(store, tmp_path):
         store.run("image-list", "remove", "test")
         store.run("image-list", "collect")
         assert store.leftovers() == []
+
+
+def test_leftovers_of_replaced_files(store, tmp_path):
+    """A temporary of index.json or of a root's record is neither kept nor taken for a root."""
+    store.load("-i", "base", rootfs(tmp_path))
+    digest = json.load(open(store.path + "/index.json"))["manifests"][0]["digest"]
+    for name in "index.json.0123456789abcdef.tmp", "layers/roots/c1.0123456789abcdef.tmp":
+        (tmp_path / "store" / name).write_text(digest)
+    store.run("image-list", "remove", "base")
+    assert store.leftovers() == []
 
 
 def test_loads_race_with_collection(store, tmp_path):

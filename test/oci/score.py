@@ -5,9 +5,11 @@ import re
 import subprocess
 import sys
 import tempfile
-import xml.etree.ElementTree as ET
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "test"))
+from lib.junit import results  # noqa: E402
+
 DEFAULT = ["build/bin/wharf-oci", "/usr/bin/crun:v1", "/usr/sbin/runc"]
 RESULTS = ("pass", "fail", "skip")
 
@@ -19,14 +21,9 @@ def outcomes(runtime, extra):
                         "--runtime", runtime, os.path.join(TOP, "test", "oci"), *extra],
                        cwd=TOP, stdout=subprocess.DEVNULL)
         found = []
-        for case in ET.parse(report.name).iter("testcase"):
-            section = next((p.get("value") for p in case.iter("property") if p.get("name") == "spec"), "")
-            bad = [e for e in case if e.tag in ("failure", "error")]
-            skip = case.find("skipped")
-            why = (bad[0] if bad else skip).get("message", "") if bad or skip is not None else ""
-            name = re.sub(r"\[[^-\]]*-?", "[", case.get("name"), count=1).replace("[]", "")
-            found.append((section, name, "fail" if bad else "skip" if skip is not None else "pass",
-                          why.splitlines()[0] if why else ""))
+        for case in results(report.name):
+            name = re.sub(r"\[[^-\]]*-?", "[", case.name, count=1).replace("[]", "")
+            found.append((case.section, name, case.result[:4], case.why.split("\n")[0]))
         return found
 
 

@@ -387,8 +387,13 @@ def test_exec_detached(oci):
     bundle = oci.bundle(SLEEP)
     with oci.created(bundle=bundle, start=True) as name:
         assert oci.runtime.call("exec", "--detach", "--pid-file", "pid", name, "sleep", "1000")
-        with open("pid") as f, open(f"/proc/{f.read().strip()}/cmdline") as g:
-            assert g.read().startswith("sleep")
+        with open("pid") as f:
+            pid = f.read().strip()
+
+        def started():
+            with open(f"/proc/{pid}/cmdline") as g:
+                return g.read().startswith("sleep")
+        wait_for(started)
 
 
 @pytest.mark.spec("runc(8)")

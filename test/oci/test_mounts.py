@@ -91,7 +91,8 @@ test_seen = seen_cases(
        {"mounts|/m|options": lacks(flag), "mounts|/m/shm|options": lacks(flag)})
       for name, flag in [("rrw", "ro"), ("rsuid", "nosuid"), ("rdev", "nodev"), ("rexec", "noexec"),
                          ("ratime", "noatime"), ("rstrictatime", "relatime"), ("rdiratime", "nodiratime"),
-                         ("rsymfollow", "nosymfollow")]),
+                         ("rsymfollow", "nosymfollow"), ("rrelatime", "noatime"),
+                         ("rnorelatime", "noatime"), ("rnostrictatime", "noatime")]),
     ("config.md#linux-mount-options", "ro spares what lies below",
      {"mounts+": [mount("/m", "bind", "/dev", "rbind", "ro")]},
      {"mounts|/m|options": has("ro"), "mounts|/m/shm|options": has("rw")}),

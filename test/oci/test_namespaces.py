@@ -73,7 +73,6 @@ test_refused = refused(
     ("config.md#hostname", "a hostname without a uts namespace", without("uts")),
     ("config.md#domainname", "a domainname without a uts namespace",
      {**without("uts"), "hostname": DELETE, "domainname": "x"}),
-    ("config-linux.md#user-namespace-mappings", "mappings without a user namespace", {"linux.uidMappings": MAPPING, "linux.gidMappings": MAPPING}),
     ("config-linux.md#user-namespace-mappings", "overlapping ranges",
      {**USER, "linux.uidMappings": [{"containerID": 0, "hostID": 100000, "size": 1000},
                                     {"containerID": 500, "hostID": 300000, "size": 1000}]}),
