@@ -108,8 +108,7 @@ static bool is_device(const struct stat *st, const struct device *device)
            (S_ISFIFO(st->st_mode) || st->st_rdev == device->number);
 }
 
-/* A clone of the host's node at the same path, if it is that device. */
-static int clone_host_node(const struct device *device)
+int device_host_tree(const struct device *device)
 {
     autoclose int tree = mount_clone(AT_FDCWD, device->path, AT_SYMLINK_NOFOLLOW);
     struct stat st;
@@ -125,12 +124,12 @@ int device_null_tree(void)
 {
     const struct device null = { .path = "/dev/null", .mode = S_IFCHR, .number = makedev(1, 3) };
 
-    return clone_host_node(&null);
+    return device_host_tree(&null);
 }
 
 static int bind_node(int dir, const char *name, const struct device *device, struct wharf_error *e)
 {
-    autoclose int tree = clone_host_node(device), target = -1;
+    autoclose int tree = device_host_tree(device), target = -1;
     struct statfs fs;
     int r;
 

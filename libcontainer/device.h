@@ -28,6 +28,10 @@ int device_make_all(int root, const device_list *devices, bool bind, struct whar
 /* Child: makes one below the directory `dev` or, for a path elsewhere, below `root`. */
 int device_make(int root, int dev, const struct device *device, bool bind, struct wharf_error *e);
 
+/* A clone of the host's node at the same path as a detached mount, -ENXIO unless it is that device.
+ */
+int device_host_tree(const struct device *device);
+
 /* A clone of the host's null device as a detached mount, checked to be char 1:3 (CVE-2025-31133).
  * It can be attached once, then cloned. A descriptor or -errno. Child. */
 int device_null_tree(void);
