@@ -10,7 +10,6 @@
 #include "container.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <sys/mount.h>
@@ -170,20 +169,9 @@ static bool has_time_namespace(void)
     return access("/proc/self/ns/time", F_OK) == 0;
 }
 
-static bool has_criu(void)
+static bool has_checkpoint(void)
 {
-    const char *path = getenv("PATH");
-    size_t n;
-
-    for (; path && *path; path += n + (path[n] == ':')) {
-        char program[PATH_MAX];
-
-        n = strcspn(path, ":");
-        snprintf(program, sizeof(program), "%.*s/criu", (int)n, path);
-        if (n > 0 && access(program, X_OK) == 0)
-            return true;
-    }
-    return false;
+    return false; /* see checkpoint.c */
 }
 
 static bool has_rdt(void)
@@ -197,18 +185,12 @@ int container_has(const char *feature)
         const char *name;
         bool (*has)(void);
     } features[] = {
-        { "landlock", has_landlock },
-        { "idmap", has_idmap },
-        { "cgroup.v1", has_cgroup_v1 },
-        { "cgroup.v2", has_cgroup_v2 },
-        { "cgroup.hybrid", has_cgroup_hybrid },
-        { "cgroup.systemd", has_systemd },
-        { "seccomp.notify", has_notify },
-        { "time-namespace", has_time_namespace },
-        { "selinux", lsm_selinux_enabled },
-        { "apparmor", lsm_apparmor_enabled },
-        { "checkpoint", has_criu },
-        { "rdt", has_rdt },
+        { "landlock", has_landlock },           { "idmap", has_idmap },
+        { "cgroup.v1", has_cgroup_v1 },         { "cgroup.v2", has_cgroup_v2 },
+        { "cgroup.hybrid", has_cgroup_hybrid }, { "cgroup.systemd", has_systemd },
+        { "seccomp.notify", has_notify },       { "time-namespace", has_time_namespace },
+        { "selinux", lsm_selinux_enabled },     { "apparmor", lsm_apparmor_enabled },
+        { "checkpoint", has_checkpoint },       { "rdt", has_rdt },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(features); i++) {

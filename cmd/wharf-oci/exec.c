@@ -7,7 +7,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "launch.h"
+#include "handover.h"
 
 enum { PROCESS_TEXT_MAX = 4 << 20 };
 
@@ -157,19 +157,19 @@ static int start(struct container *c, json_t *process, const struct options *o,
 {
     autofree char *text = json_write(process, JSON_COMPACT);
     bool terminal = json_is_true(json_object_get(process, "terminal"));
-    struct launch l;
-    int r = text ? launch_prepare(&l, o, e) : err_nomem(e);
+    struct handover h;
+    int r = text ? handover_prepare(&h, o, e) : err_nomem(e);
 
     if (r < 0)
         return r;
     if (o->detach)
-        l.start.flags |= CONTAINER_DETACH;
-    r = launch_check_terminal(o, terminal, o->detach, e);
+        h.start.flags |= CONTAINER_DETACH;
+    r = handover_check_terminal(o, terminal, o->detach, e);
     if (r == 0)
-        r = choose_cgroup(o, &l.start.cgroup, e);
+        r = choose_cgroup(o, &h.start.cgroup, e);
     if (r == 0)
-        r = container_exec(c, text, &l.start, ret, e);
-    launch_done(&l);
+        r = container_exec(c, text, &h.start, ret, e);
+    handover_done(&h);
     return r;
 }
 
@@ -183,7 +183,7 @@ static int exec_in(struct container *c, const struct options *o, struct wharf_er
     if (r == 0)
         r = start(c, wanted, o, &process, e);
     if (r == 0)
-        r = launch_write_pid(o, container_process_pid(process), e);
+        r = handover_write_pid(o, container_process_pid(process), e);
     if (r < 0 || o->detach)
         return r;
     return foreground(process, e);

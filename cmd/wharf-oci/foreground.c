@@ -7,7 +7,7 @@
  * the raw outer terminal is the one to add carriage returns. A pump holds at most one buffer in
  * each direction and reads again when that is written: a slow reader stops the writer.
  */
-#include "launch.h"
+#include "handover.h"
 
 #include <fcntl.h>
 #include <poll.h>

@@ -92,7 +92,7 @@ static int kill_one(struct container *c, const struct options *o, int signal, st
 
 int command_kill(struct container_engine *engine, const struct options *o, struct wharf_error *e)
 {
-    int signal, r = parse_signal(o->count > 1 ? o->args[1] : "TERM", &signal, e);
+    int signal = SIGTERM, r = parse_signal(o->count > 1 ? o->args[1] : "TERM", &signal, e);
 
     if (r < 0)
         return r;

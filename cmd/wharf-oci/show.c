@@ -182,7 +182,7 @@ int command_events(struct container_engine *engine, const struct options *o, str
 {
     auto_of(container_close) struct container *c = NULL;
     enum container_status status;
-    int interval, r = parse_interval(o->interval ? o->interval : "5s", &interval, e);
+    int interval = 0, r = parse_interval(o->interval ? o->interval : "5s", &interval, e);
 
     if (r == 0)
         r = container_open(engine, o->args[0], &c, e);

@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include "base/fd.h"
 #include "base/str.h"
-#include "launch.h"
+#include "handover.h"
 #include "libcontainer/config/spec.h"
 
 DEFINE_AUTO(struct container_spec, container_spec_free)
@@ -45,24 +45,24 @@ static int make(struct container_engine *engine, const struct options *o, bool d
 {
     auto_of(container_spec_free) struct container_spec *spec = NULL;
     struct container *c = NULL;
-    struct launch l;
-    int r = launch_prepare(&l, o, e);
+    struct handover h;
+    int r = handover_prepare(&h, o, e);
 
     if (r < 0)
         return r;
-    r = read_spec(o, l.start.bundle_fd, &spec, e);
+    r = read_spec(o, h.start.bundle_fd, &spec, e);
     if (r == 0)
-        r = launch_check_terminal(o, spec->process && spec->process->terminal, detach, e);
+        r = handover_check_terminal(o, spec->process && spec->process->terminal, detach, e);
     if (r == 0)
         r = add_listen_variables(spec, e);
     if (detach)
-        l.start.flags |= CONTAINER_DETACH;
+        h.start.flags |= CONTAINER_DETACH;
     if (r == 0)
-        r = maker(engine, o, spec, &l.start, &c, e);
-    launch_done(&l);
+        r = maker(engine, o, spec, &h.start, &c, e);
+    handover_done(&h);
     if (r < 0)
         return r;
-    r = launch_write_pid(o, container_process_pid(container_init(c)), e);
+    r = handover_write_pid(o, container_process_pid(container_init(c)), e);
     if (r < 0) {
         container_delete(c, 1, NULL);
         container_close(c);

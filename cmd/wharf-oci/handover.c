@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Descriptors in, pid file out. See launch.h. */
-#include "launch.h"
+/* Descriptors in, pid file out. See handover.h. */
+#include "handover.h"
 
 #include <fcntl.h>
 #include <libgen.h>
@@ -36,7 +36,7 @@ static int connect_to(const char *path, struct wharf_error *e)
 }
 
 /* --preserve-fds N and socket activation (sd_listen_fds(3)): both begin at 3. */
-static int collect_keep(struct launch *l, const struct options *o, struct wharf_error *e)
+static int collect_keep(struct handover *h, const struct options *o, struct wharf_error *e)
 {
     const char *listen = getenv("LISTEN_FDS");
     unsigned keep = 0, sockets = 0;
@@ -48,64 +48,64 @@ static int collect_keep(struct launch *l, const struct options *o, struct wharf_
         r = option_number("LISTEN_FDS", listen, KEEP_MAX, &sockets, e);
     if (r < 0 || keep + sockets == 0)
         return r;
-    l->keep = reallocarray(NULL, keep + sockets, sizeof(int));
-    if (!l->keep)
+    h->keep = reallocarray(NULL, keep + sockets, sizeof(int));
+    if (!h->keep)
         return err_nomem(e);
     for (unsigned i = 0; i < keep + sockets; i++) {
-        l->keep[i] = 3 + (int)i;
-        if (fcntl(l->keep[i], F_GETFD) < 0)
+        h->keep[i] = 3 + (int)i;
+        if (fcntl(h->keep[i], F_GETFD) < 0)
             return err_invalid(e, "descriptor %u is to be passed on, but it is not open", 3 + i);
     }
-    l->start.keep_fds = l->keep;
-    l->start.keep_count = keep + sockets;
+    h->start.keep_fds = h->keep;
+    h->start.keep_count = keep + sockets;
     return 0;
 }
 
-static int open_all(struct launch *l, const struct options *o, struct wharf_error *e)
+static int open_all(struct handover *h, const struct options *o, struct wharf_error *e)
 {
     const char *bundle = o->bundle ? o->bundle : ".";
-    int r = collect_keep(l, o, e); /* before anything here takes one of those numbers */
+    int r = collect_keep(h, o, e); /* before anything here takes one of those numbers */
 
     if (r < 0)
         return r;
-    l->start.bundle_fd = open(bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (l->start.bundle_fd < 0)
+    h->start.bundle_fd = open(bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (h->start.bundle_fd < 0)
         return err_sys(e, "cannot open the bundle '%s'", bundle);
-    if (o->console_socket && (l->start.console_socket = connect_to(o->console_socket, e)) < 0)
-        return l->start.console_socket;
-    if (o->pidfd_socket && (l->start.pidfd_socket = connect_to(o->pidfd_socket, e)) < 0)
-        return l->start.pidfd_socket;
+    if (o->console_socket && (h->start.console_socket = connect_to(o->console_socket, e)) < 0)
+        return h->start.console_socket;
+    if (o->pidfd_socket && (h->start.pidfd_socket = connect_to(o->pidfd_socket, e)) < 0)
+        return h->start.pidfd_socket;
     return 0;
 }
 
-int launch_prepare(struct launch *ret, const struct options *o, struct wharf_error *e)
+int handover_prepare(struct handover *ret, const struct options *o, struct wharf_error *e)
 {
-    struct launch l = { .start = CONTAINER_START_OPTIONS };
-    int r = open_all(&l, o, e);
+    struct handover h = { .start = CONTAINER_START_OPTIONS };
+    int r = open_all(&h, o, e);
 
     if (o->no_pivot)
-        l.start.flags |= CONTAINER_NO_PIVOT;
+        h.start.flags |= CONTAINER_NO_PIVOT;
     if (o->no_new_keyring)
-        l.start.flags |= CONTAINER_NO_KEYRING;
+        h.start.flags |= CONTAINER_NO_KEYRING;
     if (o->ignore_paused)
-        l.start.flags |= CONTAINER_IGNORE_PAUSED;
+        h.start.flags |= CONTAINER_IGNORE_PAUSED;
     if (r < 0)
-        launch_done(&l);
+        handover_done(&h);
     else
-        *ret = l;
+        *ret = h;
     return r;
 }
 
-void launch_done(struct launch *l)
+void handover_done(struct handover *h)
 {
-    fd_close(l->start.bundle_fd);
-    fd_close(l->start.console_socket);
-    fd_close(l->start.pidfd_socket);
-    free(l->keep);
+    fd_close(h->start.bundle_fd);
+    fd_close(h->start.console_socket);
+    fd_close(h->start.pidfd_socket);
+    free(h->keep);
 }
 
-int launch_check_terminal(const struct options *o, bool terminal, bool detach,
-                          struct wharf_error *e)
+int handover_check_terminal(const struct options *o, bool terminal, bool detach,
+                            struct wharf_error *e)
 {
     if (terminal && detach && !o->console_socket)
         return err_invalid(e, "cannot allocate tty if it will detach without --console-socket");
@@ -114,7 +114,7 @@ int launch_check_terminal(const struct options *o, bool terminal, bool detach,
     return 0;
 }
 
-int launch_write_pid(const struct options *o, pid_t pid, struct wharf_error *e)
+int handover_write_pid(const struct options *o, pid_t pid, struct wharf_error *e)
 {
     char text[16];
     int len = snprintf(text, sizeof(text), "%d", (int)pid), r;
