@@ -3,9 +3,9 @@
  * The foreground: one poll loop between the caller's terminal, the container's and the signals.
  *
  * The caller's terminal is raw meanwhile, so keys such as ^C go to the container as bytes; signals
- * that reach this program are forwarded. ONLCR is off on the container's side, as runc does, since
- * the raw outer terminal is the one to add carriage returns. A pump holds at most one buffer in
- * each direction and reads again when that is written: a slow reader stops the writer.
+ * that reach this program are forwarded. ONLCR is off on the container's side, as runc does: the
+ * outer terminal, which keeps OPOST, is the one to add carriage returns. A pump holds at most one
+ * buffer in each direction and reads again when that is written: a slow reader stops the writer.
  */
 #include "handover.h"
 
@@ -55,6 +55,7 @@ static void screen_open(struct screen *s, int master)
     if (tcgetattr(STDIN_FILENO, &s->before) == 0) {
         t = s->before;
         cfmakeraw(&t);
+        t.c_oflag |= OPOST; /* as runc: its ONLCR does what the container's does not */
         s->raw = tcsetattr(STDIN_FILENO, TCSANOW, &t) == 0;
     }
     copy_size(s);
