@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sandboxes of /bin/sh, as whoever runs the test: root and others alike. */
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <cmocka.h>
@@ -140,6 +142,47 @@ static void test_limits(void **state)
               2 /* dash's fork failed */);
 }
 
+static int listen_on_loopback(uint16_t *ret_port)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    socklen_t len = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    *ret_port = ntohs(address.sin_port);
+    return fd;
+}
+
+static void test_network(void **state)
+{
+    struct container_policy policy = make_policy();
+    autofree char *allowed = NULL, *script = NULL;
+    const char *list[] = { NULL, NULL };
+    uint16_t open_port = 0, closed_port = 0;
+    autoclose int one = -1, two = -1;
+
+    (void)state;
+    NEED_NAMESPACES();
+    if (landlock_abi() < 4 || access("/bin/bash", X_OK) < 0) {
+        print_message("skipped: needs Landlock ABI 4 and bash\n");
+        skip();
+    }
+    one = listen_on_loopback(&open_port);
+    two = listen_on_loopback(&closed_port);
+    list[0] = allowed = str_format("tcp:%u", open_port);
+    /* the allowed port, another one, and a datagram */
+    script = str_format("exec 2>/dev/null; bash -c ': >/dev/tcp/127.0.0.1/%u' || exit 1; "
+                        "bash -c ': >/dev/tcp/127.0.0.1/%u' && exit 2; "
+                        "bash -c ': >/dev/udp/127.0.0.1/%u' && exit 3; exit 0",
+                        open_port, closed_port, open_port);
+    policy.net_allow = list;
+    must_exit(&policy, script, 0);
+    policy.net_allow = NULL;
+    must_exit(&policy, script, 1);
+}
+
 static void test_bad_policies(void **state)
 {
     struct container_policy policy = make_policy();
@@ -170,9 +213,9 @@ static void test_bad_policies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status),       cmocka_unit_test(test_walls),
-        cmocka_unit_test(test_write_paths),  cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_bad_policies),
+        cmocka_unit_test(test_status),      cmocka_unit_test(test_walls),
+        cmocka_unit_test(test_write_paths), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_network),     cmocka_unit_test(test_bad_policies),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
