@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -212,6 +214,84 @@ static void exec_runs_beside_the_first_process(void **unused)
     container_spec_free(spec);
 }
 
+static int run_inside(struct container *c, const char *script)
+{
+    struct wharf_error e = { 0 };
+    struct container_process *p;
+    char json[512];
+    int status;
+
+    snprintf(json, sizeof(json), "{\"cwd\":\"/\",\"args\":[\"/bin/sh\",\"-c\",\"%s\"]}", script);
+    if (container_exec(c, json, NULL, &p, &e) < 0)
+        fail_msg("%s", e.message);
+    status = wait_for(p);
+    container_process_close(p);
+    return status;
+}
+
+static void mounts_and_devices_come_to_a_running_container(void **unused)
+{
+    struct container_spec *spec;
+    struct wharf_error e = { 0 };
+    struct container *c;
+    int tree;
+
+    need_root();
+    spec = shell("while :; do :; done");
+    if (container_run(engine, "life-live", spec, NULL, &c, &e) < 0)
+        fail_msg("%s", e.message);
+    tree = (int)syscall(SYS_open_tree, AT_FDCWD, work, 1 /* OPEN_TREE_CLONE */ | O_CLOEXEC);
+    assert_true(tree >= 0);
+    if (container_add_mount(c, tree, "/dev/shm/new", &e) < 0)
+        fail_msg("%s", e.message);
+    close(tree);
+    assert_int_equal(run_inside(c, "test -d /dev/shm/new/state"), 0);
+    assert_int_equal(container_remove_mount(c, "/dev/shm/new", &e), 0);
+    assert_int_equal(run_inside(c, "test -d /dev/shm/new/state"), 1);
+    assert_int_equal(container_add_mount(c, 0, "relative", &e), -EINVAL);
+    if (container_add_device(c, "/dev/fuse2", S_IFCHR | 0600, makedev(10, 229), &e) < 0)
+        fail_msg("%s", e.message);
+    assert_int_equal(run_inside(c, "test -c /dev/fuse2 && : < /dev/fuse2"), 0);
+    assert_int_equal(container_delete(c, 1, NULL), 0);
+    container_close(c);
+    container_spec_free(spec);
+}
+
+static void pause_and_events(void **unused)
+{
+    struct container_event event = { 0 };
+    enum container_status status;
+    struct container_spec *spec;
+    struct wharf_error e = { 0 };
+    struct container_process *p;
+    struct container *c;
+    int fd;
+
+    need_root();
+    spec = shell("while :; do :; done");
+    if (container_run(engine, "life-pause", spec, NULL, &c, &e) < 0)
+        fail_msg("%s", e.message);
+    fd = container_events_fd(c, CONTAINER_EVENT_EXIT, &e);
+    assert_true(fd >= 0);
+    assert_int_equal(container_next_event(c, &event, &e), 0);
+    if (container_pause(c, &e) < 0)
+        fail_msg("%s", e.message);
+    assert_int_equal(container_pause(c, &e), -EBUSY);
+    assert_int_equal(container_status(c, &status, NULL, NULL), 0);
+    assert_int_equal(status, CONTAINER_PAUSED);
+    assert_int_equal(container_exec(c, "{\"cwd\":\"/\",\"args\":[\"/bin/sh\"]}", NULL, &p, &e),
+                     -EBUSY);
+    assert_int_equal(container_resume(c, &e), 0);
+    assert_int_equal(container_resume(c, &e), -EBUSY);
+    assert_int_equal(container_kill(c, SIGKILL, 0, &e), 0);
+    assert_int_equal(wait_for(container_init(c)), 128 + SIGKILL);
+    assert_int_equal(container_next_event(c, &event, &e), 1);
+    assert_int_equal(event.type, CONTAINER_EVENT_EXIT);
+    assert_int_equal(container_delete(c, 0, NULL), 0);
+    container_close(c);
+    container_spec_free(spec);
+}
+
 /* CVE-2019-5736: the image that the container can execute as its own is the stub, which refuses. */
 static void self_exe_is_never_the_host_binary(void **unused)
 {
@@ -301,6 +381,8 @@ int main(void)
         cmocka_unit_test(create_waits_and_start_starts_once),
         cmocka_unit_test(a_failed_create_leaves_nothing),
         cmocka_unit_test(exec_runs_beside_the_first_process),
+        cmocka_unit_test(mounts_and_devices_come_to_a_running_container),
+        cmocka_unit_test(pause_and_events),
         cmocka_unit_test(self_exe_is_never_the_host_binary),
         cmocka_unit_test(a_terminal_is_the_containers_own),
         cmocka_unit_test(hooks_run_in_their_places),
