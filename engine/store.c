@@ -14,6 +14,10 @@
 #define STORE_BUSY_MS 15000 /* how long to wait for another process's transaction */
 #define STORE_SQL_MAX 4096
 
+/* Pages of the write-ahead log before it goes into the database, which syncs. The first process to
+ * open a database reads the whole log again, and a command usually is that: it must stay short. */
+#define STORE_WAL_PAGES 64
+
 struct store {
     sqlite3 *db;
 };
@@ -130,6 +134,7 @@ static int store_prepare(struct store *s, struct wharf_error *e)
         if (r < 0)
             return r;
     }
+    sqlite3_wal_autocheckpoint(s->db, STORE_WAL_PAGES);
     if (sqlite3_exec(s->db, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL) != SQLITE_OK)
         return store_error(s, e);
     return 0;
