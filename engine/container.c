@@ -396,7 +396,8 @@ int engine_container_stop(struct engine *en, struct principal who, const char *r
     stop_habits(en, &r, &signal, &timeout);
     if (kill_and_wait(en, r.id, signal, timeout < 0 ? -1 : timeout * 1000) == -ETIMEDOUT)
         kill_and_wait(en, r.id, SIGKILL, -1);
-    return engine_container_wait(en, who, r.id, &r.exit_code, NULL) == -ENOENT ? 0 : 0;
+    code = engine_container_wait(en, who, r.id, &r.exit_code, e);
+    return code == -ENOENT ? 0 : code; /* --rm: it went with its end */
 }
 
 int engine_container_pause(struct engine *en, struct principal who, const char *reference,

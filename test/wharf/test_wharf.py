@@ -287,3 +287,38 @@ def test_help_is_the_table(wharf):
     assert "  ps " in wharf.ok("--help")
     code, _, err = wharf.run("frob")
     assert code == 1 and "'frob' is not a wharf command" in err
+
+
+def test_many_at_once(wharf):
+    runs = [wharf.start("run", "--rm", "busybox", "echo", str(n)) for n in range(12)]
+    for n, run in enumerate(runs):
+        out, err = run.communicate(timeout=20)
+        assert (run.returncode, out) == (0, f"{n}\n".encode()), err
+
+
+def test_containers_leave_the_mount_table_alone(wharf):
+    before = open("/proc/self/mountinfo").read()
+    for n in range(3):
+        wharf.ok("run", "-d", "busybox", "sleep", "100")
+    assert open("/proc/self/mountinfo").read() == before
+
+
+def test_descriptors_of_the_process(wharf):
+    for command in (["run", "--rm", "busybox"], ["exec", "cc"]):
+        if command[0] == "exec":
+            wharf.ok("run", "-d", "--name", "cc", "busybox", "sleep", "100")
+        out = wharf.ok(*command, "sh", "-c", "ls /proc/$$/fd; true")
+        assert out.split() == ["0", "1", "2"]
+
+
+def test_memory_of_a_shim(wharf):
+    """At most 400 KiB private each, seen with two of them (the program's pages are then shared)."""
+    pids = []
+    for _ in range(2):
+        cid = wharf.ok("run", "-d", "busybox", "sleep", "100").strip()
+        with open(f"/proc/{wharf.field(cid, 'State.Pid')}/status") as f:
+            pids += [line.split()[1] for line in f if line.startswith("PPid")]
+    for pid in pids:
+        with open(f"/proc/{pid}/smaps_rollup") as f:
+            private = sum(int(line.split()[1]) for line in f if line.startswith("Private"))
+        assert private <= 400
