@@ -187,7 +187,7 @@ def test_listener(oci):
                 message, fds = receive(listener)
                 assert message["metadata"] == "some data" and message["fds"] == ["seccompFd"]
                 assert message["state"]["id"] == name and message["pid"] > 0
-                assert message["ociVersion"] and message["state"]["status"] in ("creating", "created")
+                assert message["ociVersion"] and message["state"]["status"] in ("creating", "created", "running")
                 request = bytearray(80)
                 fcntl.ioctl(fds[0], SECCOMP_IOCTL_NOTIF_RECV, request)
                 identity = struct.unpack_from("Q", request)[0]
