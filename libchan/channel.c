@@ -296,6 +296,17 @@ static int rendezvous(struct chan *c, bool sending, struct chan_msg *m, const st
     return n ? 0 : -EAGAIN;
 }
 
+/* The end of a channel in memory, when nothing is left in it. A session that has taken over
+ * meanwhile may have closed it too, behind messages in its queue: so look for the session last. */
+static int memory_end(struct chan *c, int otherwise, struct wharf_error *e)
+{
+    bool closed = atomic_load(&c->state) & TX_CLOSED;
+
+    if (atomic_load(&c->session))
+        return -EXDEV;
+    return closed ? chan_rx_fault(c, e) : otherwise;
+}
+
 /* -EXDEV: the channel was bound meanwhile. */
 static int memory_send(struct chan *c, struct chan_msg *m, const struct waiter *self,
                        struct wharf_error *e)
@@ -329,11 +340,11 @@ static int memory_recv(struct chan *c, struct chan_msg *m, const struct waiter *
         return chan_rx_fault(c, e);
     if (!c->ring) {
         r = rendezvous(c, false, m, self);
-        return r == -EAGAIN && (atomic_load(&c->state) & TX_CLOSED) ? chan_rx_fault(c, e) : r;
+        return r == -EAGAIN ? memory_end(c, r, e) : r;
     }
     r = ring_pop(c->ring, m);
     if (r == -ENODATA)
-        return atomic_load(&c->state) & TX_CLOSED ? chan_rx_fault(c, e) : -EXDEV;
+        return memory_end(c, -EXDEV, e);
     if (r == 0 && atomic_load(&c->senders.count))
         chan_wake_senders(c, false);
     if (atomic_load(&c->event_fd) >= 0 && !ring_readable(c->ring)) {

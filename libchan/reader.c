@@ -266,8 +266,6 @@ int session_wait(struct chan_session *s, struct waiter *w, chan_time deadline)
         session_unlock(s);
         n = waiter_sleep(w, deadline);
         session_lock(s);
-        if (!node.next && n == -ETIMEDOUT)
-            hand_over(s);
         wait_list_remove(&s->idle, &node);
     } else if (!session_process(s)) {
         s->reading = true;
@@ -276,6 +274,13 @@ int session_wait(struct chan_session *s, struct waiter *w, chan_time deadline)
     }
     session_unlock(s);
     return n == -ETIMEDOUT ? -ETIMEDOUT : 0;
+}
+
+void session_leave(struct chan_session *s)
+{
+    session_lock(s);
+    hand_over(s);
+    session_unlock(s);
 }
 
 bool session_claim_reading(struct chan_session *s)

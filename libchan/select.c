@@ -298,7 +298,7 @@ static int selection_sleep(struct selection *sel, struct chan_session *only, boo
  */
 static int wait_round(struct selection *sel, chan_time deadline, struct wharf_error *e)
 {
-    bool memory, claims = sel->rendezvous;
+    bool memory, memory_now, claims = sel->rendezvous;
     struct chan_session *only = only_session(sel, &memory);
     int done, slept = 0, event = -1;
 
@@ -310,7 +310,9 @@ static int wait_round(struct selection *sel, chan_time deadline, struct wharf_er
     done = attempt_all(sel, &sel->waiter, e);
     if (done == -EAGAIN) {
         atomic_store(&sel->waiter.claim, CLAIM_FREE);
-        if (claims && atomic_load(&sel->waiter.missed))
+        if ((claims && atomic_load(&sel->waiter.missed)) ||
+            only_session(sel, &memory_now) != only ||
+            memory_now != memory) /* or a session has taken over a channel meanwhile */
             sched_yield();
         else
             slept = selection_sleep(sel, only, memory, deadline);
@@ -324,6 +326,19 @@ static int wait_round(struct selection *sel, chan_time deadline, struct wharf_er
         return done;
     }
     return done == -EAGAIN && slept == -ETIMEDOUT ? -ETIMEDOUT : done;
+}
+
+static void leave_sessions(struct selection *sel)
+{
+    struct chan_session *previous = NULL;
+
+    for (unsigned i = 0; i < sel->n; i++) {
+        struct chan_session *s = case_session(&sel->cases[i]);
+
+        if (s && s != previous)
+            session_leave(s);
+        previous = s;
+    }
 }
 
 static int selection_wait(struct selection *sel, chan_time deadline, struct wharf_error *e)
@@ -343,6 +358,7 @@ static int selection_wait(struct selection *sel, chan_time deadline, struct whar
         if (r == -EAGAIN)
             r = attempt_all(sel, NULL, e);
     } while (r == -EAGAIN);
+    leave_sessions(sel);
     if (r == -ETIMEDOUT) {
         int last_try = attempt_all(sel, NULL, e);
         if (last_try >= 0)

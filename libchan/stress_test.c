@@ -13,7 +13,7 @@
 #include "base/str.h"
 #include "chan.h"
 
-#define SOON    chan_after_ms(60000)
+#define SOON    chan_after_ms(15000)
 #define THREADS 3
 
 #define NEED(condition)                                                                            \

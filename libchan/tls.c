@@ -15,8 +15,9 @@
 #include "base/str.h"
 #include "libchan/transport.h"
 
-#define HANDSHAKE_MS 10000 /* the longest, whatever the deadline of the call that carries it out   \
-                            */
+#define HANDSHAKE_MS                                                                               \
+    10000 /* the longest, whatever the deadline of the call that carries it out                    \
+           */
 
 struct tls_wire {
     struct wire wire;

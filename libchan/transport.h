@@ -288,6 +288,9 @@ bool session_step_once(struct chan_session *s);
 void session_settle(struct chan_session *s, chan_time deadline);
 /* Waits, as the reader or on `w`, until something happened that may concern the caller. */
 int session_wait(struct chan_session *s, struct waiter *w, chan_time deadline);
+/* To be called when done with session_wait: a sleeper who was asked to take over reading, and found
+ * what it wanted instead, thereby asks the next one. */
+void session_leave(struct chan_session *s);
 /* For a caller that polls s->wire->fd itself: false if there is a reader already. */
 bool session_claim_reading(struct chan_session *s);
 void session_end_reading(struct chan_session *s, bool readable);
