@@ -118,6 +118,7 @@ void chan_enqueue(struct chan *c, struct chan_msg *m)
     m->next = NULL;
     *c->queue_end = m;
     c->queue_end = &m->next;
+    c->queue_len++;
 }
 
 struct chan_msg *chan_dequeue(struct chan *c)
@@ -126,6 +127,7 @@ struct chan_msg *chan_dequeue(struct chan *c)
 
     if (m) {
         c->queue = m->next;
+        c->queue_len--;
         m->next = NULL;
         if (!c->queue)
             c->queue_end = &c->queue;

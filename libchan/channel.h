@@ -33,6 +33,7 @@ struct chan {
     struct chan_session *_Atomic session;
     uint64_t id;                         /* in the session's table; 0: not there (any more) */
     struct chan_msg *queue, **queue_end; /* received and not yet taken, or not yet sent */
+    uint32_t queue_len;
     int64_t credit;      /* we send: bytes that we may still send; we receive: bytes to give back */
     int64_t outstanding; /* we receive: bytes received and not given back */
     bool opened_by_peer;

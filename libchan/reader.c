@@ -221,6 +221,9 @@ static void handle_read(struct chan_session *s, ssize_t n)
     } else if (n == -ENODATA) {
         bool fine = s->goodbye_sent && s->goodbye_received;
 
+        if (s->dialect && s->dialect->eof_is_goodbye && !s->streams.len && !in_len(&s->in))
+            fine = true;
+
         err_set(&why, -ECONNRESET, WHARF_ERROR_UNAVAILABLE,
                 fine ? "the connection has ended" : "the peer closed the connection");
         session_lose(s, fine ? -ESHUTDOWN : -ECONNRESET, &why);

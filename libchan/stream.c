@@ -333,6 +333,10 @@ int session_take(struct chan *c, struct chan_msg *m)
         msg_swap(m, first);
         chan_msg_free(first); /* the caller's empty container: nothing is attached */
         consumed(s, c, cost);
+        if (!c->queue && c->id && s->dialect->drained) {
+            s->dialect->drained(s, c);
+            write_out(s);
+        }
         return 0;
     }
     if (state & ENDED)

@@ -128,6 +128,8 @@ struct chan_dialect {
     bool passes_fds;   /* ATTACHED_FD can be sent where the wire passes descriptors too */
     bool byte_streams; /* ATTACHED_STREAM: see bytes() */
     bool has_hello;    /* chan_dial waits until session_greeted */
+    /* The peer may end the connection instead of saying goodbye, once no channel is open. */
+    bool eof_is_goodbye;
 
     /* Is this what the peer of an accepted connection speaks? `p` are its first bytes, `has_fd`
      * whether a descriptor came with them. MAYBE asks again with more bytes. */
@@ -155,6 +157,8 @@ struct chan_dialect {
                  const struct wharf_error *why); /* we sent */
     int (*cancel)(struct chan_session *s, struct chan *c,
                   const struct wharf_error *why); /* received */
+    /* The last message that was received on c has been taken. May be NULL. */
+    void (*drained)(struct chan_session *s, struct chan *c);
     int (*ping)(struct chan_session *s);          /* NULL: no keepalive */
     int (*goodbye)(struct chan_session *s);       /* we send no new message on any channel */
     /* The connection will be cut because of what the peer did. May be NULL. */
