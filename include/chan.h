@@ -312,6 +312,9 @@ struct chan_options {
 CHAN_API const struct chan_layer *chan_tls(void);       /* in libchan-tls */
 CHAN_API const struct chan_layer *chan_websocket(void); /* in libchan-websocket */
 CHAN_API const struct chan_dialect *chan_dialect_native(void);
+/* The published dialects of libchan; which wires and attachments each takes: libchan-dialects.md */
+CHAN_API const struct chan_dialect *chan_dialect_spdy_2015(void); /* the Go library's last */
+CHAN_API const struct chan_dialect *chan_dialect_spdy_010(void);  /* v0.1.0, jschan */
 
 /* Connects, and waits for the peer's greeting. Strings in the options are read during the call
  * only. */
