@@ -229,7 +229,8 @@ static void fds_sent(struct out_buffer *out, unsigned n)
     for (unsigned i = 0; i < n; i++)
         close(out->fds[i]);
     out->n_fds -= n;
-    memmove(out->fds, out->fds + n, out->n_fds * sizeof(*out->fds));
+    if (out->n_fds)
+        memmove(out->fds, out->fds + n, out->n_fds * sizeof(*out->fds));
 }
 
 /* More descriptors than one call takes: send them ahead, with one byte each time. */

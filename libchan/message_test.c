@@ -160,7 +160,8 @@ static int check(const char *bytes, size_t len)
     const char *fault = NULL;
     int r;
 
-    memcpy(msg_reserve(m, len), bytes, len);
+    if (len)
+        memcpy(msg_reserve(m, len), bytes, len);
     m->len = len;
     r = msg_check(m, &(struct body_limits){ 4, true }, &fault);
     assert_true((r == 0) == (fault == NULL));

@@ -147,16 +147,16 @@ static char *mounts_of_host(void)
     return text;
 }
 
-static void in_root(const char *format, const char *name, char out[256])
+static void in_root(const char *name, char out[256])
 {
-    snprintf(out, 256, format, base_dir, name);
+    snprintf(out, 256, "%s/%s", base_dir, name);
 }
 
 static void make_dir(const char *name)
 {
     char path[256];
 
-    in_root("%s/%s", name, path);
+    in_root(name, path);
     assert_int_equal(mkdir(path, 0755), 0);
 }
 
@@ -165,7 +165,7 @@ static void make_file(const char *name, const char *text)
     char path[256];
     autoclose int fd = -1;
 
-    in_root("%s/%s", name, path);
+    in_root(name, path);
     fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     assert_true(fd >= 0);
     assert_int_equal(fd_write_all(fd, text, strlen(text)), 0);
@@ -175,7 +175,7 @@ static void make_link(const char *text, const char *name)
 {
     char path[256];
 
-    in_root("%s/%s", name, path);
+    in_root(name, path);
     assert_int_equal(symlink(text, path), 0);
 }
 
@@ -195,7 +195,7 @@ static int count_entries(const char *name)
 {
     char path[256];
 
-    in_root("%s/%s", name, path);
+    in_root(name, path);
     entries = 0;
     assert_int_equal(nftw(path, count_entry, 8, FTW_PHYS), 0);
     return entries;
@@ -366,7 +366,7 @@ static void test_binds(void **state)
     NEED_ROOT();
     make_file("file", "text");
     make_dir("host/sub");
-    in_root("%s/%s", "host/sub", sub);
+    in_root("host/sub", sub);
     assert_int_equal(mount("none", sub, "tmpfs", 0, NULL), 0);
     config = str_format(
         ",\"mounts\":["
@@ -426,7 +426,7 @@ static void test_dev_is_a_link(void **state) /* CVE-2026-41579, CVE-2026-47766 *
 
     (void)state;
     NEED_ROOT();
-    in_root("%s/%s", "host", host);
+    in_root("host", host);
     make_link(host, "root/dev");
     must_fail(&run, "'/dev' in the root must be an ordinary directory");
     run.config = ",\"linux\":{" DEFAULT_NAMESPACES "}";
@@ -444,7 +444,7 @@ static void test_proc_and_sys_are_links(void **state) /* CVE-2019-19921, CVE-202
     make_dir("root/elsewhere");
     make_link("elsewhere", "root/proc");
     must_fail(&run, "'/proc' in the root must be an ordinary directory");
-    in_root("%s/%s", "root/proc", name);
+    in_root("root/proc", name);
     assert_int_equal(unlink(name), 0);
     make_file("root/proc", "");
     must_fail(&run, "'/proc'");
@@ -527,8 +527,8 @@ static pid_t start_racer(void)
     char dir[256], link[256];
     pid_t pid;
 
-    in_root("%s/%s", "root/volume/turn", dir);
-    in_root("%s/%s", "root/volume/link", link);
+    in_root("root/volume/turn", dir);
+    in_root("root/volume/link", link);
     pid = fork();
     if (pid == 0) {
         alarm(30);
@@ -558,7 +558,7 @@ static void test_racing_link(void **state) /* CVE-2021-30465, CVE-2024-45310 */
     NEED_ROOT();
     make_dir("root/volume");
     make_dir("root/volume/turn");
-    in_root("%s/%s", "host", host);
+    in_root("host", host);
     make_link(host, "root/volume/link");
     config = str_format(",\"mounts\":[{\"destination\":\"/volume/turn/a/b\",\"type\":\"tmpfs\"},"
                         "{\"destination\":\"/volume/turn/f\",\"source\":\"/etc/passwd\","
@@ -605,7 +605,7 @@ static void test_details(void **state)
     NEED_ROOT();
     make_dir("root/up");
     make_dir("root/up/sub");
-    in_root("%s/%s", "root/up/sub", sub);
+    in_root("root/up/sub", sub);
     assert_int_equal(chmod(sub, 0700), 0);
     make_file("root/up/file", "text");
     make_link("file", "root/up/link");
@@ -645,7 +645,7 @@ static void test_idmap(void **state)
     (void)state;
     NEED_ROOT();
     make_file("host/file", "text");
-    in_root("%s/%s", "host/file", file);
+    in_root("host/file", file);
     assert_int_equal(chown(file, 5, 5), 0);
     config = str_format(
         ",\"mounts\":[{\"destination\":\"/data\",\"source\":\"%s/host\",\"options\":[\"bind\"],"
@@ -688,7 +688,7 @@ static void test_sysctl(void **state) /* CVE-2025-52881 */
         autofree char *text = NULL;
         char name[256];
 
-        in_root("%s/%s", "root/proc/sys/kernel/shmmni", name);
+        in_root("root/proc/sys/kernel/shmmni", name);
         assert_int_equal(file_read(AT_FDCWD, name, 64, &text), 1);
     }
 }
