@@ -249,7 +249,8 @@ static ssize_t write_once(struct chan_session *s)
     sent = s->wire->ops->write(s->wire, iov, n, out->fds, n_fds);
     if (sent > 0) {
         out_consume(out, (size_t)sent);
-        fds_sent(out, n_fds);
+        if (n_fds)
+            fds_sent(out, n_fds);
     }
     return sent;
 }

@@ -161,7 +161,7 @@ static int check(const char *bytes, size_t len)
     int r;
 
     if (len)
-        memcpy(msg_reserve(m, len), bytes, len);
+        memcpy(msg_reserve(m, len + 1), bytes, len);
     m->len = len;
     r = msg_check(m, &(struct body_limits){ 4, true }, &fault);
     assert_true((r == 0) == (fault == NULL));
