@@ -1,45 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Field tables at work. Each field type is one row of `kinds`: how it is read from JSON, written,
- * made from text, and when it counts as absent. Everything else walks tables and calls the row.
- *
- * Setting a field by its path turns the text into JSON and reads that, so a value is checked in one
- * place only. Whatever is read goes into fresh memory and is committed when it is complete.
+ * Field tables at work: reading, writing, checking (setting by path: fields-set.c). Each field type
+ * is one row of `kinds`: how it is read from JSON, written, made from text, and when it counts as
+ * absent. Everything else walks tables and calls the row.
  */
-#include "base/fields.h"
+#include "base/fields-internal.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include "base/str.h"
-
-/* Where something stands in the document; lives on the stack of the walk, made text on error. */
-struct at {
-    const struct at *up;
-    const char *name; /* NULL: element `index` of a list */
-    size_t index;
-};
-
-struct reader {
-    struct arena *arena;
-    struct wharf_error *e;
-};
-
-/* Every LIST_OF has this layout; reached by memcpy, so that no type is read as another. */
-struct list {
-    char *items;
-    size_t count;
-};
-
-struct kind {
-    size_t size; /* of the field; 0: `size` of the table's row */
-    bool scalar; /* zero is a value: written where the field is required */
-    bool (*absent)(const struct field *f, const void *slot);
-    int (*read)(struct reader *r, const struct field *f, const struct at *at, json_t *value,
-                void *slot);
-    json_t *(*write)(const struct field *f, const void *slot);
-    json_t *(*parse)(const struct field *f, const char *text); /* NULL: does not fit */
-};
-static const struct kind kinds[FIELD_TYPES];
 
 static int read_members(struct reader *r, const struct field *f, const struct at *at, json_t *value,
                         void *slot);
@@ -88,70 +57,12 @@ static int wrong_type(struct reader *r, const struct at *at, const char *wanted,
                 wide ? "an integer above 2^63" : names[json_typeof(got)]);
 }
 
-/* ---- rows ---- */
-
-static void *slot_of(const struct field *f, const void *in)
-{
-    return (char *)in + f->offset;
-}
-
-static size_t size_of(const struct field *f)
-{
-    return kinds[f->type].size ? kinds[f->type].size : f->size;
-}
-
-static struct list list_at(const void *slot)
-{
-    struct list list;
-
-    memcpy(&list, slot, sizeof(list));
-    return list;
-}
-
-static void *pointer_at(const void *slot)
-{
-    void *p;
-
-    memcpy(&p, slot, sizeof(p));
-    return p;
-}
-
-/* The row that describes one element of a list or map. */
-static struct field element_of(const struct field *list)
-{
-    struct field element = *list;
-
-    element.offset = 0;
-    element.flags &= FIELD_STRICT;
-    element.type = list->type == FIELD_STRINGS ? FIELD_STR
-                   : list->type == FIELD_ARRAY ? list->item
-                                               : FIELD_EMBED;
-    return element;
-}
-
-static const struct field *find(const struct field *fields, const char *name, size_t len)
-{
-    for (; fields->name; fields++) {
-        if (strncmp(fields->name, name, len) == 0 && !fields->name[len] &&
-            fields->type != FIELD_KEY && fields->type != FIELD_PRESENT)
-            return fields;
-    }
-    return NULL;
-}
-
-static char **key_of(const struct field *fields, void *element)
-{
-    while (fields->type != FIELD_KEY)
-        fields++;
-    return slot_of(fields, element);
-}
-
 /* ---- absent ---- */
 
 static bool zero_absent(const struct field *f, const void *slot)
 {
     const char *bytes = slot;
-    size_t n = size_of(f);
+    size_t n = field_size(f);
 
     while (n > 0 && bytes[n - 1] == 0)
         n--;
@@ -165,7 +76,7 @@ static bool opt_absent(const struct field *f, const void *slot)
 
 static bool list_absent(const struct field *f, const void *slot)
 {
-    return list_at(slot).count == 0;
+    return field_list_at(slot).count == 0;
 }
 
 static bool never_absent(const struct field *f, const void *slot)
@@ -346,8 +257,8 @@ static int make_list(struct reader *r, const struct field *f, const struct at *a
 static int read_list(struct reader *r, const struct field *f, const struct at *at, json_t *value,
                      void *slot)
 {
-    const struct field element = element_of(f);
-    size_t size = size_of(&element), i;
+    const struct field element = field_element(f);
+    size_t size = field_size(&element), i;
     struct list list;
     json_t *item;
     int n;
@@ -360,7 +271,7 @@ static int read_list(struct reader *r, const struct field *f, const struct at *a
     json_array_foreach (value, i, item) {
         struct at here = { at, NULL, i };
 
-        n = kinds[element.type].read(r, &element, &here, item, list.items + i * size);
+        n = field_kinds[element.type].read(r, &element, &here, item, list.items + i * size);
         if (n < 0)
             return n;
     }
@@ -371,7 +282,7 @@ static int read_list(struct reader *r, const struct field *f, const struct at *a
 static int read_map(struct reader *r, const struct field *f, const struct at *at, json_t *value,
                     void *slot)
 {
-    const struct field element = element_of(f);
+    const struct field element = field_element(f);
     struct list list;
     const char *key;
     json_t *item;
@@ -390,7 +301,7 @@ static int read_map(struct reader *r, const struct field *f, const struct at *at
         n = read_members(r, &element, &here, item, to);
         if (n < 0)
             return n;
-        if (!(*key_of(f->fields, to) = arena_str(r->arena, key)))
+        if (!(*field_key(f->fields, to) = arena_str(r->arena, key)))
             return err_nomem(r->e);
         to += f->size;
     }
@@ -435,7 +346,7 @@ static int refuse_unknown(struct reader *r, const struct field *f, const struct 
     json_t *value;
 
     json_object_foreach (object, key, value) {
-        if (!find(f->fields, key, strlen(key)))
+        if (!field_find(f->fields, key, strlen(key)))
             return fail(r, at, "unknown member '%.64s'", key);
     }
     return 0;
@@ -452,7 +363,7 @@ static int read_members(struct reader *r, const struct field *f, const struct at
         int n = 0;
 
         if (member && !json_is_null(member))
-            n = kinds[row->type].read(r, row, &here, member, slot_of(row, slot));
+            n = field_kinds[row->type].read(r, row, &here, member, field_slot(row, slot));
         else if (row->flags & FIELD_REQUIRED)
             n = fail(r, &here, "is missing");
         if (n < 0)
@@ -549,18 +460,18 @@ static json_t *write_flags(const struct field *f, const void *slot)
 
 static json_t *write_str(const struct field *f, const void *slot)
 {
-    return json_string(pointer_at(slot));
+    return json_string(field_pointer_at(slot));
 }
 
 static json_t *write_list(const struct field *f, const void *slot)
 {
-    const struct field element = element_of(f);
-    struct list list = list_at(slot);
-    size_t size = size_of(&element);
+    const struct field element = field_element(f);
+    struct list list = field_list_at(slot);
+    size_t size = field_size(&element);
     json_t *array = json_array();
 
     for (size_t i = 0; array && i < list.count; i++) {
-        json_t *item = kinds[element.type].write(&element, list.items + i * size);
+        json_t *item = field_kinds[element.type].write(&element, list.items + i * size);
 
         if (json_array_append_new(array, item) < 0) {
             json_decref(array);
@@ -577,18 +488,18 @@ static json_t *write_members(const struct field *f, const void *slot)
 
 static json_t *write_struct(const struct field *f, const void *slot)
 {
-    return fields_write(f->fields, pointer_at(slot));
+    return fields_write(f->fields, field_pointer_at(slot));
 }
 
 static json_t *write_map(const struct field *f, const void *slot)
 {
-    struct list list = list_at(slot);
+    struct list list = field_list_at(slot);
     json_t *object = json_object();
 
     for (size_t i = 0; object && i < list.count; i++) {
         char *element = list.items + i * f->size;
 
-        if (json_object_set_new(object, *key_of(f->fields, element),
+        if (json_object_set_new(object, *field_key(f->fields, element),
                                 fields_write(f->fields, element)) < 0) {
             json_decref(object);
             return NULL;
@@ -599,7 +510,7 @@ static json_t *write_map(const struct field *f, const void *slot)
 
 static json_t *write_string_map(const struct field *f, const void *slot)
 {
-    struct list list = list_at(slot);
+    struct list list = field_list_at(slot);
     const struct field_pair *pair = (const void *)list.items;
     json_t *object = json_object();
 
@@ -622,8 +533,8 @@ json_t *fields_write(const struct field *fields, const void *in)
     autojson json_t *object = json_object();
 
     for (const struct field *row = fields; object && row->name; row++) {
-        const struct kind *kind = &kinds[row->type];
-        const void *slot = slot_of(row, in);
+        const struct kind *kind = &field_kinds[row->type];
+        const void *slot = field_slot(row, in);
         bool required = kind->scalar && (row->flags & FIELD_REQUIRED);
 
         if (kind->absent(row, slot) && !required)
@@ -634,82 +545,40 @@ json_t *fields_write(const struct field *fields, const void *in)
     return json_incref(object);
 }
 
-/* ---- from text ---- */
-
-static json_t *parse_bool(const struct field *f, const char *text)
-{
-    return streq(text, "true") ? json_true() : streq(text, "false") ? json_false() : NULL;
-}
-
-static json_t *parse_number(const struct field *f, const char *text)
-{
-    uint64_t large;
-    int64_t n;
-
-    if (parse_i64(text, INT64_MIN, INT64_MAX, &n) == 0 || parse_size(text, &n) == 0)
-        return json_integer(n);
-    return parse_u64(text, 0, UINT64_MAX, &large) == 0 ? json_new_u64(large) : NULL;
-}
-
-static json_t *parse_string(const struct field *f, const char *text)
-{
-    return json_string(text);
-}
-
-static json_t *parse_words(const struct field *f, const char *text)
-{
-    json_t *list = json_array();
-
-    while (list && *text) {
-        size_t n = strcspn(text, ",");
-
-        if (json_array_append_new(list, json_stringn(text, n)) < 0) {
-            json_decref(list);
-            return NULL;
-        }
-        text += n + (text[n] == ',');
-    }
-    return list;
-}
-
-static json_t *parse_json(const struct field *f, const char *text)
-{
-    struct json_limits limits = JSON_LIMITS;
-    json_t *value = NULL;
-
-    limits.wide = true;
-    return json_read(text, strlen(text), limits, "", &value, NULL) == 0 ? value : NULL;
-}
-
 /* ---- the kinds ---- */
 
 #define NUMBER(size_, absent_, what_)                                                              \
     {                                                                                              \
-        size_, true, absent_, read_##what_, write_##what_, parse_number                            \
+        size_, true, absent_, read_##what_, write_##what_, field_parse_number                      \
     }
-static const struct kind kinds[FIELD_TYPES] = {
-    [FIELD_BOOL] = { sizeof(bool), true, zero_absent, read_bool, write_bool, parse_bool },
+const struct kind field_kinds[FIELD_TYPES] = {
+    [FIELD_BOOL] = { sizeof(bool), true, zero_absent, read_bool, write_bool, field_parse_bool },
     [FIELD_OPT_BOOL] = { sizeof(struct opt_bool), false, opt_absent, read_opt_bool, write_opt_bool,
-                         parse_bool },
+                         field_parse_bool },
     [FIELD_I64] = NUMBER(sizeof(int64_t), zero_absent, i64),
     [FIELD_U64] = NUMBER(sizeof(uint64_t), zero_absent, u64),
     [FIELD_U32] = NUMBER(sizeof(uint32_t), zero_absent, u32),
     [FIELD_OPT_I64] = NUMBER(sizeof(struct opt_i64), opt_absent, opt_i64),
     [FIELD_OPT_U64] = NUMBER(sizeof(struct opt_u64), opt_absent, opt_u64),
-    [FIELD_ENUM] = { sizeof(int), true, zero_absent, read_enum, write_enum, parse_string },
-    [FIELD_FLAGS] = { sizeof(uint64_t), true, zero_absent, read_flags, write_flags, parse_words },
-    [FIELD_STR] = { sizeof(char *), false, zero_absent, read_str, write_str, parse_string },
-    [FIELD_STRINGS] = { sizeof(struct list), true, list_absent, read_list, write_list, parse_json },
-    [FIELD_ARRAY] = { sizeof(struct list), true, list_absent, read_list, write_list, parse_json },
+    [FIELD_ENUM] = { sizeof(int), true, zero_absent, read_enum, write_enum, field_parse_string },
+    [FIELD_FLAGS] = { sizeof(uint64_t), true, zero_absent, read_flags, write_flags,
+                      field_parse_words },
+    [FIELD_STR] = { sizeof(char *), false, zero_absent, read_str, write_str, field_parse_string },
+    [FIELD_STRINGS] = { sizeof(struct list), true, list_absent, read_list, write_list,
+                        field_parse_json },
+    [FIELD_ARRAY] = { sizeof(struct list), true, list_absent, read_list, write_list,
+                      field_parse_json },
     [FIELD_STRING_MAP] = { sizeof(struct list), true, list_absent, read_string_map,
-                           write_string_map, parse_json },
-    [FIELD_EMBED] = { 0, true, never_absent, read_members, write_members, parse_json },
-    [FIELD_STRUCT] = { sizeof(void *), false, zero_absent, read_struct, write_struct, parse_json },
-    [FIELD_LIST] = { sizeof(struct list), true, list_absent, read_list, write_list, parse_json },
-    [FIELD_MAP] = { sizeof(struct list), true, list_absent, read_map, write_map, parse_json },
+                           write_string_map, field_parse_json },
+    [FIELD_EMBED] = { 0, true, never_absent, read_members, write_members, field_parse_json },
+    [FIELD_STRUCT] = { sizeof(void *), false, zero_absent, read_struct, write_struct,
+                       field_parse_json },
+    [FIELD_LIST] = { sizeof(struct list), true, list_absent, read_list, write_list,
+                     field_parse_json },
+    [FIELD_MAP] = { sizeof(struct list), true, list_absent, read_map, write_map, field_parse_json },
     [FIELD_KEY] = { sizeof(char *), false, always_absent, NULL, NULL, NULL },
     [FIELD_PRESENT] = { sizeof(bool), false, zero_absent, read_present, write_present, NULL },
-    [FIELD_REFUSED] = { 0, false, always_absent, read_refused, NULL, parse_string },
+    [FIELD_REFUSED] = { 0, false, always_absent, read_refused, NULL, field_parse_string },
 };
 
 int fields_read(const struct field *fields, json_t *object, const char *path, struct arena *arena,
@@ -745,18 +614,18 @@ static int check_members(struct reader *r, const struct field *fields, const str
 {
     for (const struct field *row = fields; row->name; row++) {
         struct at here = { at, row->name, 0 };
-        const void *slot = slot_of(row, in);
-        bool absent = kinds[row->type].absent(row, slot);
+        const void *slot = field_slot(row, in);
+        bool absent = field_kinds[row->type].absent(row, slot);
         int n = 0;
 
-        if (absent && (row->flags & FIELD_REQUIRED) && !kinds[row->type].scalar)
+        if (absent && (row->flags & FIELD_REQUIRED) && !field_kinds[row->type].scalar)
             n = fail(r, &here, "is missing");
         else if (!absent && row->type == FIELD_STRUCT)
-            n = check_members(r, row->fields, &here, pointer_at(slot));
+            n = check_members(r, row->fields, &here, field_pointer_at(slot));
         else if (!absent && row->type == FIELD_EMBED)
             n = check_members(r, row->fields, &here, slot);
         else if (row->type == FIELD_LIST || row->type == FIELD_MAP)
-            n = check_list(r, row, &here, list_at(slot));
+            n = check_list(r, row, &here, field_list_at(slot));
         if (n < 0)
             return n;
     }
@@ -807,7 +676,7 @@ int fields_keep_unknown(const struct field *fields, json_t *written, json_t *doc
     json_t *value;
 
     json_object_foreach (document, key, value) {
-        const struct field *row = find(fields, key, strlen(key));
+        const struct field *row = field_find(fields, key, strlen(key));
         json_t *mine = row ? json_object_get(written, key) : NULL;
         int n = 0;
 
@@ -823,180 +692,6 @@ int fields_keep_unknown(const struct field *fields, json_t *written, json_t *doc
             return n;
     }
     return 0;
-}
-
-/* ---- set by path ---- */
-
-struct setter {
-    struct reader r;
-    const char *path, *value;
-};
-
-static int set_field(struct setter *s, const struct field *f, void *slot, const char *rest);
-
-static int no_field(struct setter *s)
-{
-    return err_invalid(s->r.e, "no field '%.128s'", s->path);
-}
-
-/* The end of the path: the value, by way of JSON. Flags are added with `more`. */
-static int set_value(struct setter *s, const struct field *f, void *slot, bool more)
-{
-    autojson json_t *value = kinds[f->type].parse(f, s->value);
-    struct at at = { NULL, s->path, 0 };
-    void *fresh = arena_alloc(s->r.arena, size_of(f));
-    int n;
-
-    if (!fresh)
-        return err_nomem(s->r.e);
-    if (!value)
-        return err_invalid(s->r.e, "%s: '%.64s' does not fit", s->path, s->value);
-    n = kinds[f->type].read(&s->r, f, &at, value, fresh);
-    if (n < 0)
-        return n;
-    if (more)
-        *(uint64_t *)fresh |= *(uint64_t *)slot;
-    memcpy(slot, fresh, size_of(f));
-    return 0;
-}
-
-static int set_member(struct setter *s, const struct field *fields, void *in, const char *path)
-{
-    size_t len = strcspn(path, ".[");
-    const struct field *row = find(fields, path, len);
-    int n = row ? set_field(s, row, slot_of(row, in), path + len) : no_field(s);
-
-    for (; n == 0 && fields != row; fields++) {
-        if (fields->type == FIELD_PRESENT && streq(fields->name, row->name))
-            *(bool *)slot_of(fields, in) = true;
-    }
-    return n;
-}
-
-/* Sets within element `index` of a list; one past the end appends it, when that succeeds. `key`
- * names a new entry of a map. */
-static int set_element(struct setter *s, const struct field *f, void *slot, size_t index, char *key,
-                       const char *rest)
-{
-    const struct field element = element_of(f);
-    struct list list = list_at(slot), longer;
-    size_t size = size_of(&element);
-    int n;
-
-    if (index < list.count)
-        return set_field(s, &element, list.items + index * size, rest);
-    if (index > list.count || index >= FIELDS_LIST_MAX)
-        return err_invalid(s->r.e, "%s: the list has %zu elements", s->path, list.count);
-    longer.count = list.count + 1;
-    longer.items = arena_array(s->r.arena, longer.count, size);
-    if (!longer.items)
-        return err_nomem(s->r.e);
-    if (list.count > 0)
-        memcpy(longer.items, list.items, list.count * size);
-    if (key)
-        *key_of(f->fields, longer.items + index * size) = key;
-    n = set_field(s, &element, longer.items + index * size, rest);
-    if (n == 0)
-        memcpy(slot, &longer, sizeof(longer));
-    return n;
-}
-
-static int set_entry(struct setter *s, const struct field *f, void *slot, const char *key,
-                     size_t len, const char *rest)
-{
-    struct list list = list_at(slot);
-    char *copy = arena_strn(s->r.arena, key, len);
-    size_t i = 0;
-
-    if (!copy)
-        return err_nomem(s->r.e);
-    while (i < list.count && !streq(*key_of(f->fields, list.items + i * f->size), copy))
-        i++;
-    return set_element(s, f, slot, i, copy, rest);
-}
-
-static int set_pair(struct setter *s, void *slot, const char *key, size_t len)
-{
-    static const struct field pair_fields[] = { FIELD(struct field_pair, "key", FIELD_KEY, key),
-                                                FIELD(struct field_pair, "", FIELD_STR, value),
-                                                FIELD_END };
-    static const struct field pairs = { .type = FIELD_MAP,
-                                        .fields = pair_fields,
-                                        .size = sizeof(struct field_pair) };
-
-    /* a string map is a map whose only member has no name */
-    return set_entry(s, &pairs, slot, key, len, ".");
-}
-
-/* ".name..." below a struct or map. */
-static int set_below(struct setter *s, const struct field *f, void *slot, const char *name)
-{
-    void *in;
-    int n;
-
-    switch (f->type) {
-    case FIELD_EMBED:
-        return set_member(s, f->fields, slot, name);
-    case FIELD_STRUCT:
-        in = pointer_at(slot);
-        if (in)
-            return set_member(s, f->fields, in, name);
-        in = arena_alloc(s->r.arena, f->size);
-        n = in ? set_member(s, f->fields, in, name) : err_nomem(s->r.e);
-        if (n == 0)
-            memcpy(slot, &in, sizeof(in));
-        return n;
-    case FIELD_MAP:
-        return set_entry(s, f, slot, name, strcspn(name, ".["), name + strcspn(name, ".["));
-    case FIELD_STRING_MAP:
-        return set_pair(s, slot, name, strlen(name));
-    default:
-        return no_field(s);
-    }
-}
-
-/* "[inside]rest" of a list or map. */
-static int set_inside(struct setter *s, const struct field *f, void *slot, const char *inside)
-{
-    const char *end = strchr(inside, ']');
-    size_t len = end ? (size_t)(end - inside) : 0;
-    bool more = len == 1 && *inside == '+';
-    char digits[8] = { 0 };
-    uint64_t index;
-
-    if (len == 0)
-        return no_field(s);
-    if (f->type == FIELD_MAP)
-        return set_entry(s, f, slot, inside, len, end + 1);
-    if (f->type == FIELD_STRING_MAP && !end[1])
-        return set_pair(s, slot, inside, len);
-    if (f->type == FIELD_FLAGS && more && !end[1])
-        return set_value(s, f, slot, true);
-    if (f->type != FIELD_LIST && f->type != FIELD_STRINGS && f->type != FIELD_ARRAY)
-        return no_field(s);
-    if (more)
-        return set_element(s, f, slot, list_at(slot).count, NULL, end + 1);
-    memcpy(digits, inside, MIN(len, sizeof(digits) - 1));
-    if (parse_u64(digits, 0, FIELDS_LIST_MAX, &index) < 0 || index >= list_at(slot).count)
-        return err_invalid(s->r.e, "%s: the list has %zu elements", s->path, list_at(slot).count);
-    return set_element(s, f, slot, (size_t)index, NULL, end + 1);
-}
-
-static int set_field(struct setter *s, const struct field *f, void *slot, const char *rest)
-{
-    if (*rest == '.')
-        return set_below(s, f, slot, rest + 1);
-    if (*rest == '[')
-        return set_inside(s, f, slot, rest + 1);
-    return *rest ? no_field(s) : set_value(s, f, slot, false);
-}
-
-int fields_set(const struct field *fields, void *in, const char *path, const char *value,
-               struct arena *arena, struct wharf_error *e)
-{
-    struct setter s = { { arena, e }, path, value };
-
-    return set_member(&s, fields, in, path);
 }
 
 /* ---- words ---- */
