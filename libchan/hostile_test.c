@@ -50,6 +50,8 @@ static const struct {
     ROW("our parity", MAGIC HELLO "\0\0\0\0\2\0\0\0\0\0\0\0\0\0\0\2", "out of order"),
     ROW("credit from the sender", MAGIC HELLO OPEN1 "\0\0\0\4\4\0\0\0\0\0\0\0\0\0\0\1\0\0\0\1",
         "wrong end"),
+    ROW("empty message", MAGIC HELLO OPEN1 "\0\0\0\0\3\0\0\0\0\0\0\0\0\0\0\1",
+        "the message is cut"),
     ROW("two values", MAGIC HELLO OPEN1 "\0\0\0\2\3\0\0\0\0\0\0\0\0\0\0\1\xc0\xc0",
         "bytes behind the value"),
     ROW("cut value", MAGIC HELLO OPEN1 "\0\0\0\2\3\0\0\0\0\0\0\0\0\0\0\1\xa5x",

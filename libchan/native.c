@@ -530,7 +530,7 @@ static int take_body(struct chan_session *s, struct chan_msg *m, uint32_t length
     uint8_t *p;
 
     if (length < TAKE_MIN) {
-        p = msg_reserve(m, length);
+        p = msg_reserve(m, length + 1); /* never NULL for an empty body */
         if (!p)
             return -ENOMEM;
         memcpy(p, in->data + in->head + HEADER, length);
@@ -615,6 +615,8 @@ static int in_data(struct chan_session *s, const struct header *h)
                                  (unsigned long long)h->id);
     m = c ? session_slot(s, c) : chan_msg_new();
     taken = m ? take_body(s, m, h->length) : -ENOMEM;
+    if (taken < 0 && m)
+        session_reject(s, m);
     if (taken < 0)
         return session_fail(s, -ENOMEM, WHARF_ERROR_INTERNAL, "out of memory");
     fault = decode(s, h, m, c);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
@@ -280,6 +281,53 @@ static void test_stalled(void **state)
     pair_free(&p);
 }
 
+#define MANY 10000
+
+/* Ten thousand channels on one connection, the first one stalled; an idle one costs at most 512
+ * bytes a side. */
+static void test_many_channels(void **state)
+{
+    struct chan_options o = { .window = 4096, .max_pending = MANY };
+    struct pair p = pair_new(&o);
+    struct chan_tx **tx = calloc(MANY, sizeof(*tx));
+    struct chan_rx **rx = calloc(MANY, sizeof(*rx));
+    struct chan_msg *m = chan_msg_new();
+    char data[2000] = "";
+    size_t before, used;
+
+    chan_session_step(p.a, NULL);
+    before = mallinfo2().uordblks;
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(chan_open(p.a, &tx[i], NULL), 0);
+        assert_int_equal(chan_accept(p.b, SOON, &rx[i], NULL), 0);
+    }
+    used = (mallinfo2().uordblks - before) / (2 * MANY);
+    print_message("an idle channel: %zu bytes a side\n", used);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    assert_in_range(used, 1, 512);
+#endif
+    for (int i = 0; i < 3; i++) {
+        chan_put_bin(m, data, sizeof(data));
+        assert_int_equal(chan_send(tx[0], m, SOON, NULL), 0);
+    }
+    chan_put_bin(m, data, sizeof(data));
+    assert_int_equal(chan_send(tx[0], m, CHAN_NOW, NULL), -EAGAIN);
+    for (int i = 1; i < MANY; i++) {
+        chan_msg_clear(m);
+        chan_put_int(m, i);
+        assert_int_equal(chan_send(tx[i], m, SOON, NULL), 0);
+        assert_int_equal(chan_recv(rx[i], m, SOON, NULL), 0);
+    }
+    for (int i = 0; i < MANY; i++) {
+        chan_tx_unref(tx[i]);
+        chan_rx_unref(rx[i]);
+    }
+    free(tx);
+    free(rx);
+    chan_msg_free(m);
+    pair_free(&p);
+}
+
 static void *shut_down(void *arg)
 {
     assert_int_equal(chan_session_shutdown(arg, SOON, NULL), 0);
@@ -440,10 +488,11 @@ static void test_pollfd(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_calls),     cmocka_unit_test(test_descriptors),
-        cmocka_unit_test(test_endings),   cmocka_unit_test(test_stalled),
-        cmocka_unit_test(test_shutdown),  cmocka_unit_test(test_send_back_home),
-        cmocka_unit_test(test_addresses), cmocka_unit_test(test_pollfd),
+        cmocka_unit_test(test_calls),         cmocka_unit_test(test_descriptors),
+        cmocka_unit_test(test_endings),       cmocka_unit_test(test_stalled),
+        cmocka_unit_test(test_shutdown),      cmocka_unit_test(test_send_back_home),
+        cmocka_unit_test(test_addresses),     cmocka_unit_test(test_pollfd),
+        cmocka_unit_test(test_many_channels),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
