@@ -377,6 +377,7 @@ static double run_pair(void)
     if (pid == 0) {
         fd_close(sides[0].fd);
         run_side(&sides[1], true);
+        usleep(100000); /* ZeroMQ and nng send the last answer from a thread of their own */
         _exit(0);
     }
     fd_close(sides[1].fd);
