@@ -446,6 +446,26 @@ int engine_container_rename(struct engine *en, struct principal who, const char 
     return r.name ? store_update(en->store, &r, e) : err_nomem(e);
 }
 
+/* A shim that does not answer is the parent of the container's first process, which it has not
+ * reaped: as long as its lock is held, neither pid can be another's. */
+static void kill_silent_shim(struct engine *en, const struct record *r)
+{
+    autofree char *path = str_format("/proc/%lld/status", (long long)r->pid), *status = NULL;
+    char *line = NULL;
+    uint64_t parent;
+
+    if (!lock_held(en->lock_file, r->id, LOCK_ALIVE) || !path)
+        return;
+    if (file_read(AT_FDCWD, path, FILE_COPY_MAX, &status) > 0)
+        line = strstr(status, "\nPPid:\t");
+    if (!line)
+        return;
+    line += strlen("\nPPid:\t");
+    line[strcspn(line, "\n")] = '\0';
+    if (parse_u64(line, 2, INT32_MAX, &parent) == 0)
+        kill((pid_t)parent, SIGKILL);
+}
+
 int engine_container_remove(struct engine *en, struct principal who, const char *reference,
                             bool force, struct wharf_error *e)
 {
@@ -466,7 +486,8 @@ int engine_container_remove(struct engine *en, struct principal who, const char 
 
         if (r.state == STATE_PAUSED) /* a frozen process does not die (cgroup-v1 freezer) */
             shim_ask(en, r.id, &resume, NULL);
-        kill_and_wait(en, r.id, SIGKILL, 10000);
+        if (kill_and_wait(en, r.id, SIGKILL, 10000) == -ETIMEDOUT)
+            kill_silent_shim(en, &r);
     }
     return record_forget(en, &r, e);
 }

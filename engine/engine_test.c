@@ -388,8 +388,10 @@ static void test_settings(void **state)
         { "{\"Image\":\"x\",\"HostConfig\":{\"Binds\":[\"v:/d\"]}}",
           "volume 'v': named volumes are not supported yet, use an absolute host path" },
         { "{\"Image\":\"x\",\"StopSignal\":\"SIGFOO\"}", "Invalid signal: SIGFOO" },
+        { "{\"Image\":\"x\",\"HostConfig\":{\"Links\":[\"a\"]}}",
+          "HostConfig.Links is not supported yet" },
         { "{\"Image\":\"x\",\"HostConfig\":{\"Devices\":[{}]}}",
-          "HostConfig.Devices is not supported yet" },
+          "HostConfig.Devices[0].PathOnHost: is missing" },
     };
     auto_of(arena_free) struct arena *arena = arena_new(SETTINGS_ARENA_MAX);
     struct settings s;

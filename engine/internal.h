@@ -25,6 +25,8 @@ struct engine {
  * -ENOENT: it is gone (removed, or never finished). Takes the change lock itself, or not at all
  * when another engine holds it; `locked`: the caller has it. */
 int record_repair(struct engine *en, struct record *r, bool locked, struct wharf_error *e);
+/* Removes whatever the kernel still has of the container; nothing is fine. */
+void container_sweep(struct engine *en, const char *id);
 /* Deletes the container for good: its record must say STATE_REMOVING. */
 int record_forget(struct engine *en, struct record *r, struct wharf_error *e);
 
@@ -55,16 +57,18 @@ void plan_done(struct plan *plan);
 
 /* shim-client.c */
 int shim_connect(struct engine *en, const char *id, struct wharf_error *e); /* socket or -errno */
-/* Sends and waits for the answer, which goes to `ret` (may be NULL). */
+/* Sends and waits for the answer, which goes to `ret` (may be NULL). -ETIMEDOUT: none came within
+ * SHIM_ANSWER_MS, in which a shim answers anything, a start and an exec included. */
+#define SHIM_ANSWER_MS 20000
 int shim_call(int socket, const struct shim_message *m, struct shim_message *ret,
               struct wharf_error *e);
 /* Connects, calls, closes. */
 int shim_ask(struct engine *en, const char *id, const struct shim_message *m,
              struct wharf_error *e);
-/* Starts a shim that waits for SHIM_START; its first connection. root_mount, dir, alive: given to
- * it. */
+/* Starts a shim that waits for SHIM_START; its first connection and, for killing it, its pid.
+ * root_mount, dir, alive: given to it. */
 int shim_spawn(struct engine *en, const char *id, const struct shim_config *config, int root_mount,
-               int dir, int alive, struct wharf_error *e);
+               int dir, int alive, pid_t *ret_pid, struct wharf_error *e);
 /* The endpoint's path into `b` */
 void shim_endpoint(const struct engine *en, const char *id, struct buf *b);
 

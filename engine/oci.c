@@ -593,8 +593,39 @@ static void put_numbers(struct buf *b, const char *key, const struct number *num
     buf_char(b, '}');
 }
 
-static void put_resources(const struct settings_host *host, struct buf *b)
+static void put_devices(const struct oci_devices *devices, struct buf *b)
 {
+    buf_str(b, ",\"devices\":[");
+    for (size_t i = 0; i < devices->count; i++) {
+        const struct oci_device *d = &devices->items[i];
+
+        buf_str(b, i > 0 ? ",{\"path\":" : "{\"path\":");
+        put_string(b, d->path);
+        buf_printf(b,
+                   ",\"type\":\"%c\",\"major\":%u,\"minor\":%u,\"fileMode\":%u,\"uid\":%u,"
+                   "\"gid\":%u}",
+                   d->type, d->major, d->minor, d->mode, d->uid, d->gid);
+    }
+    buf_char(b, ']');
+}
+
+static void put_device_rules(const struct oci_input *in, struct buf *b)
+{
+    buf_str(b, in->settings->host->privileged ? any_device : device_rules);
+    for (size_t i = 0; i < in->devices.count; i++) {
+        const struct oci_device *d = &in->devices.items[i];
+
+        if (d->access)
+            buf_printf(b,
+                       ",{\"allow\":true,\"type\":\"%c\",\"major\":%u,\"minor\":%u,"
+                       "\"access\":\"%s\"}",
+                       d->type, d->major, d->minor, d->access);
+    }
+}
+
+static void put_resources(const struct oci_input *in, struct buf *b)
+{
+    const struct settings_host *host = in->settings->host;
     int64_t quota = host->nano_cpus ? host->nano_cpus / (1000000000 / CPU_PERIOD) : host->cpu_quota;
     const struct number memory[] = {
         { "limit", host->memory },
@@ -607,7 +638,9 @@ static void put_resources(const struct settings_host *host, struct buf *b)
         { "period", host->nano_cpus ? CPU_PERIOD : host->cpu_period },
     };
 
-    buf_printf(b, ",\"resources\":{\"devices\":[%s]", host->privileged ? any_device : device_rules);
+    buf_str(b, ",\"resources\":{\"devices\":[");
+    put_device_rules(in, b);
+    buf_char(b, ']');
     put_numbers(b, "memory", memory, ARRAY_SIZE(memory), NULL, NULL);
     put_numbers(b, "cpu", cpu, ARRAY_SIZE(cpu), host->cpuset_cpus, host->cpuset_mems);
     if (host->pids_limit.set && host->pids_limit.value != 0)
@@ -624,7 +657,8 @@ static int put_linux(const struct oci_input *in, const struct security *security
 
     buf_str(b, ",\"linux\":{");
     put_namespaces(host, b);
-    put_resources(host, b);
+    put_devices(&in->devices, b);
+    put_resources(in, b);
     buf_str(b, ",\"cgroupsPath\":\"");
     for (const char *p = has_parent ? host->cgroup_parent : ""; *p; p++) {
         if (*p == '"' || *p == '\\' || (unsigned char)*p < 0x20)

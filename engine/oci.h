@@ -20,6 +20,18 @@ struct oci_image {
     const char *user, *working_dir;
 };
 
+/* A device beside those that every container has. */
+struct oci_device {
+    const char *path; /* in the container */
+    char type;        /* 'c' or 'b' */
+    uint32_t major, minor, mode, uid, gid;
+    const char *access; /* "rwm" or part of it; NULL: no rule of its own */
+};
+struct oci_devices {
+    struct oci_device *items;
+    size_t count;
+};
+
 struct oci_input {
     const char *id;
     const char *hostname;
@@ -27,6 +39,7 @@ struct oci_input {
     const struct settings *settings;
     const struct oci_image *image;
     const struct user *user;
+    struct oci_devices devices;
     uint64_t rows, columns; /* of the terminal; 0: unknown */
 };
 

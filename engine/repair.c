@@ -31,8 +31,7 @@ int container_directory(struct engine *en, const char *id)
     return fd < 0 ? -errno : fd;
 }
 
-/* Whatever the kernel still has of the container; nothing is fine. */
-static void sweep(struct engine *en, const char *id)
+void container_sweep(struct engine *en, const char *id)
 {
     struct container_engine_options options = { .size = sizeof(options), .rootless = -1 };
     autofree char *state = str_format("%s/%s", en->run, STATE_DIR);
@@ -62,7 +61,7 @@ int record_forget(struct engine *en, struct record *r, struct wharf_error *e)
     int code = store_update(en->store, r, e);
     if (code < 0)
         return code;
-    sweep(en, r->id);
+    container_sweep(en, r->id);
     code = path_remove_tree(en->containers_fd, r->id);
     if (code < 0)
         return err_code(e, code, "cannot remove the files of container %s", r->id);
@@ -86,7 +85,7 @@ static void read_exit(struct engine *en, struct record *r)
         r->finished_ns = status.finished_ns;
         r->oom_killed = status.oom_killed;
     } else {
-        sweep(en, r->id);
+        container_sweep(en, r->id);
     }
     r->state = STATE_EXITED;
     r->pid = 0;
@@ -121,7 +120,7 @@ static int repair_starting(struct engine *en, struct record *r, struct wharf_err
         r->started_ns = status.finished_ns;
         return repair_ended(en, r, e);
     }
-    sweep(en, r->id);
+    container_sweep(en, r->id);
     if (r->auto_remove) {
         int code = record_forget(en, r, e);
         return code < 0 ? code : -ENOENT;

@@ -20,6 +20,13 @@ static const struct field ulimit_fields[] = {
     FIELD_END,
 };
 
+static const struct field device_fields[] = {
+    FIELD(struct settings_device, "PathOnHost", FIELD_STR, source, .flags = FIELD_REQUIRED),
+    FIELD(struct settings_device, "PathInContainer", FIELD_STR, target),
+    FIELD(struct settings_device, "CgroupPermissions", FIELD_STR, access),
+    FIELD_END,
+};
+
 static const struct field log_fields[] = {
     FIELD(struct settings_log, "Type", FIELD_STR, type),
     FIELD(struct settings_log, "Config", FIELD_STRING_MAP, options),
@@ -40,6 +47,8 @@ static const struct field host_fields[] = {
     H("CgroupParent", FIELD_STR, cgroup_parent),
     H("Ulimits", FIELD_LIST, ulimits, .fields = ulimit_fields,
       .size = sizeof(struct settings_ulimit)),
+    H("Devices", FIELD_LIST, devices, .fields = device_fields,
+      .size = sizeof(struct settings_device)),
     H("OomScoreAdj", FIELD_I64, oom_score_adj, .min = -1000, .max = 1000),
     H("ShmSize", FIELD_I64, shm_size),
     H("Privileged", FIELD_BOOL, privileged),
@@ -239,6 +248,18 @@ static int check_limits(const struct settings_host *host, struct wharf_error *e)
     return 0;
 }
 
+static int check_device(const struct settings_device *d, struct wharf_error *e)
+{
+    const char *access = d->access ? d->access : "", *target = d->target ? d->target : "";
+
+    if (d->source[0] != '/' || (*target && *target != '/'))
+        return err_invalid(e, "device '%s': its path must be absolute", d->source);
+    if (access[strspn(access, "rwm")] || strlen(access) > 3)
+        return err_invalid(e, "device '%s': permissions '%s' are not made of r, w and m", d->source,
+                           access);
+    return 0;
+}
+
 /* A mode that this engine can give: one of `words` (NULL-ended), or absent. */
 static int check_mode(const char *flag, const char *mode, const char *const *words,
                       struct wharf_error *e)
@@ -267,6 +288,8 @@ int settings_check(const struct settings *settings, struct wharf_error *e)
         return err_nomem(e);
     for (size_t i = 0; r == 0 && i < host->binds.count; i++)
         r = settings_bind_parse(host->binds.items[i], arena, &bind, e);
+    for (size_t i = 0; r == 0 && i < host->devices.count; i++)
+        r = check_device(&host->devices.items[i], e);
     if (r == 0)
         r = check_mode("network", host->network_mode, network, e);
     if (r == 0)

@@ -19,6 +19,11 @@ struct settings_ulimit {
     int64_t soft, hard; /* -1: unlimited */
 };
 
+struct settings_device {
+    char *source, *target; /* target "": the same */
+    char *access;          /* of "rwm"; "": all */
+};
+
 struct settings_log {
     char *type; /* NULL: json-file */
     field_pairs options;
@@ -30,6 +35,7 @@ struct settings_host {
     struct opt_i64 pids_limit;
     char *cpuset_cpus, *cpuset_mems, *cgroup_parent;
     LIST_OF(struct settings_ulimit) ulimits;
+    LIST_OF(struct settings_device) devices;
     int64_t oom_score_adj, shm_size;
     /* what it may do */
     bool privileged, readonly_rootfs, auto_remove;

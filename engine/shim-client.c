@@ -64,6 +64,19 @@ int shim_connect(struct engine *en, const char *id, struct wharf_error *e)
     return take_fd(&fd);
 }
 
+/* The answer, or -ETIMEDOUT. A shim is single-threaded and never waits for a client, so one that is
+ * silent is stopped or hangs in the kernel. */
+static int receive_in_time(int socket, struct shim_message *ret)
+{
+    struct pollfd p = { socket, POLLIN, 0 };
+    int n;
+
+    do
+        n = poll(&p, 1, SHIM_ANSWER_MS);
+    while (n < 0 && errno == EINTR);
+    return n == 0 ? -ETIMEDOUT : n < 0 ? -errno : shim_receive(socket, ret);
+}
+
 int shim_call(int socket, const struct shim_message *m, struct shim_message *ret,
               struct wharf_error *e)
 {
@@ -71,7 +84,12 @@ int shim_call(int socket, const struct shim_message *m, struct shim_message *ret
     int r = shim_send(socket, m);
 
     if (r == 0)
-        r = shim_receive(socket, &answer);
+        r = receive_in_time(socket, &answer);
+    if (r == -ETIMEDOUT)
+        return err_set(e, r, WHARF_ERROR_TIMEOUT,
+                       "the container's shim has not answered for %d seconds: is it stopped? "
+                       "'wharf rm -f' removes the container",
+                       SHIM_ANSWER_MS / 1000);
     if (r == 0 || r == -EPIPE || r == -ECONNRESET)
         return err_set(e, -ECONNRESET, WHARF_ERROR_UNAVAILABLE, "the container's shim has ended");
     if (r < 0)
@@ -109,7 +127,7 @@ static int listen_at(struct engine *en, const char *id, struct wharf_error *e)
 }
 
 /* given[i] becomes descriptor SHIM_FD_CONTROL + i. Sources are moved above the targets first. */
-static int spawn(struct engine *en, const int given[], struct wharf_error *e)
+static int spawn(struct engine *en, const int given[], pid_t *ret_pid, struct wharf_error *e)
 {
     char name[] = "wharf-shim", *argv[] = { name, NULL }, *env[] = { NULL };
     posix_spawn_file_actions_t actions;
@@ -132,11 +150,14 @@ static int spawn(struct engine *en, const int given[], struct wharf_error *e)
     int r = posix_spawn(&pid, en->shim, &actions, &attributes, argv, env);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
-    return r == 0 ? 0 : err_code(e, -r, "cannot start '%s'", en->shim);
+    if (r != 0)
+        return err_code(e, -r, "cannot start '%s'", en->shim);
+    *ret_pid = pid;
+    return 0;
 }
 
 int shim_spawn(struct engine *en, const char *id, const struct shim_config *config, int root_mount,
-               int dir, int alive, struct wharf_error *e)
+               int dir, int alive, pid_t *ret_pid, struct wharf_error *e)
 {
     int given[SHIM_FD_END - SHIM_FD_CONTROL], pair[2], r = 0;
     autoclose int listener = listen_at(en, id, e);
@@ -156,7 +177,7 @@ int shim_spawn(struct engine *en, const char *id, const struct shim_config *conf
             r = err_sys(e, "cannot hand descriptors to the shim");
     }
     if (r == 0)
-        r = spawn(en, given, e);
+        r = spawn(en, given, ret_pid, e);
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
         fd_close(given[i]);
     return r < 0 ? r : take_fd(&ours);

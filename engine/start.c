@@ -8,10 +8,13 @@
 #include "engine/internal.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include "base/fd.h"
 #include "base/str.h"
+#include "engine/devices.h"
 
 void plan_done(struct plan *plan)
 {
@@ -112,7 +115,7 @@ static int log_bounds(const struct settings_host *host, struct shim_config *conf
 
 /* A shim that is ready for SHIM_START: its socket. */
 static int prepare_shim(struct engine *en, struct record *r, const struct engine_streams *streams,
-                        struct wharf_error *e)
+                        pid_t *ret_pid, struct wharf_error *e)
 {
     autoplan struct plan plan = { 0 };
     autobuf struct buf spec = BUF(OCI_TEXT_MAX);
@@ -129,7 +132,9 @@ static int prepare_shim(struct engine *en, struct record *r, const struct engine
         return code;
     plan.input.rows = streams ? streams->rows : 0;
     plan.input.columns = streams ? streams->columns : 0;
-    code = oci_config(&plan.input, plan.arena, &spec, e);
+    code = devices_collect(plan.settings.host, plan.arena, &plan.input.devices, e);
+    if (code == 0)
+        code = oci_config(&plan.input, plan.arena, &spec, e);
     shim_endpoint(en, r->id, &endpoint);
     char *state = arena_format(plan.arena, "%s/%s", en->run, STATE_DIR);
     if (code == 0 && (!state || endpoint.error))
@@ -155,14 +160,15 @@ static int prepare_shim(struct engine *en, struct record *r, const struct engine
     autoclose int alive = lock_take(en->root_fd, r->id, LOCK_ALIVE, true);
     if (alive < 0)
         return err_code(e, alive, "cannot lock container %s", r->id);
-    return shim_spawn(en, r->id, &config, root, dir, alive, e);
+    return shim_spawn(en, r->id, &config, root, dir, alive, ret_pid, e);
 }
 
 static int run_shim(struct engine *en, struct record *r, const struct engine_streams *streams,
                     int *ret_socket, struct wharf_error *e)
 {
     struct shim_message start = { .op = SHIM_START }, attach = { .op = SHIM_ATTACH }, answer;
-    autoclose int fd = prepare_shim(en, r, streams, e);
+    pid_t pid;
+    autoclose int fd = prepare_shim(en, r, streams, &pid, e);
     int code = fd;
 
     if (code >= 0 && streams) {
@@ -171,6 +177,11 @@ static int run_shim(struct engine *en, struct record *r, const struct engine_str
     }
     if (code >= 0)
         code = shim_call(fd, &start, &answer, e);
+    if (code == -ETIMEDOUT) { /* it must not start the container when it wakes up */
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        container_sweep(en, r->id);
+    }
     if (code < 0)
         return code;
     r->pid = answer.value[0];

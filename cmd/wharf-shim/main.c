@@ -89,6 +89,14 @@ static void close_execs(struct shim *shim)
     }
 }
 
+/* Whether the kernel killed one of its processes for want of memory. */
+static bool was_oom_killed(struct shim *shim)
+{
+    struct container_event event;
+
+    return shim->oom_watched && container_next_event(shim->container, &event, NULL) == 1;
+}
+
 void shim_finish(struct shim *shim)
 {
     struct shim_exit status = { .generation = shim->config.generation, .code = shim->init.code };
@@ -96,6 +104,7 @@ void shim_finish(struct shim *shim)
     if (shim->done)
         return;
     shim->done = true;
+    status.oom_killed = was_oom_killed(shim);
     container_delete(shim->container, 1, NULL);
     close_execs(shim);
     if (shim->log_open)

@@ -248,6 +248,8 @@ int process_start_init(struct shim *shim, struct wharf_error *e)
         return r;
     close(SHIM_FD_ROOT);
     ends_close(&ends);
+    /* without the memory controller there is nothing to tell */
+    shim->oom_watched = container_events_fd(shim->container, CONTAINER_EVENT_OOM, NULL) >= 0;
     p->handle = container_init(shim->container);
     if (p->tty)
         r = take_terminal(p, e);

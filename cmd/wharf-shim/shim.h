@@ -74,7 +74,7 @@ struct shim {
     struct process *execs;
     struct connection *connections;
     size_t connection_count;
-    bool started, done;
+    bool started, done, oom_watched;
     bool log_open;
     struct log_writer log;
     char chunk[STREAM_CHUNK];

@@ -24,6 +24,8 @@ static const struct flag run_flags[] = {
       "Run in the background, print the id" },
     { "detach-keys", 0, FLAG_STR, F(run_options, detach_keys), "KEYS",
       "Keys that detach (ctrl-p,ctrl-q)" },
+    { "device", 0, FLAG_LIST, F(run_options, devices), "HOST[:INSIDE][:rwm]",
+      "Give it a device of the host" },
     { "dns", 0, FLAG_LIST, F(run_options, dns), "IP", "Name server" },
     { "entrypoint", 0, FLAG_STR, F(run_options, entrypoint), "PROGRAM",
       "Replace the image's entrypoint" },
@@ -52,7 +54,7 @@ static const struct flag run_flags[] = {
     { "pid", 0, FLAG_STR, F(run_options, pid), "MODE", "PID namespace: private or host" },
     { "pids-limit", 0, FLAG_INT, F(run_options, pids), "N", "Limit of processes; -1: none" },
     { "privileged", 0, FLAG_BOOL, F(run_options, privileged), NULL,
-      "All capabilities, no confinement" },
+      "All capabilities and devices, no confinement" },
     { "read-only", 0, FLAG_BOOL, F(run_options, read_only), NULL, "Mount the root read-only" },
     { "rm", 0, FLAG_BOOL, F(run_options, rm), NULL, "Remove the container when it exits" },
     { "security-opt", 0, FLAG_LIST, F(run_options, security), "OPTION",
@@ -133,7 +135,8 @@ static const struct flag kill_flags[] = {
 
 static const struct flag rm_flags[] = {
     { "force", 'f', FLAG_BOOL, F(rm_options, force), NULL, "Kill it if it runs" },
-    { "volumes", 'v', FLAG_BOOL, F(rm_options, volumes), NULL, "With its anonymous volumes" },
+    { "volumes", 'v', FLAG_BOOL, F(rm_options, volumes), NULL,
+      "Refused: there are no anonymous volumes yet" },
     { NULL },
 };
 

@@ -24,7 +24,8 @@ int exec_command(struct cli *cli, void *options, int argc, char **argv)
         err_invalid(&cli->e, "the input device is not a TTY");
         return cli_fail(cli);
     }
-    int r = terminal_streams(o->interactive, true, o->tty, o->detach_keys, &streams, &cli->e);
+    int r = terminal_streams((bool[]){ o->interactive && !o->detach, true, true }, o->tty,
+                             o->detach_keys, &streams, &cli->e);
     if (r == 0 && !o->detach && o->tty)
         terminal_hold_signals();
     if (r == 0)
@@ -86,7 +87,8 @@ int start_command(struct cli *cli, void *options, int argc, char **argv)
         err_invalid(&cli->e, "you cannot start and attach multiple containers at once");
         return cli_fail(cli);
     }
-    if (terminal_streams(o->interactive, true, tty, o->detach_keys, &streams, &cli->e) < 0)
+    if (terminal_streams((bool[]){ o->interactive, true, true }, tty, o->detach_keys, &streams,
+                         &cli->e) < 0)
         return cli_fail(cli);
     terminal_hold_signals();
     if (engine_container_start(cli->engine, cli->who, argv[0], &streams, &session, &cli->e) < 0)
@@ -101,7 +103,7 @@ int attach_command(struct cli *cli, void *options, int argc, char **argv)
     struct session *session;
     bool tty = is_tty(cli, argv[0]);
 
-    if (terminal_streams(true, true, tty, o->detach_keys, &streams, &cli->e) < 0)
+    if (terminal_streams((bool[]){ true, true, true }, tty, o->detach_keys, &streams, &cli->e) < 0)
         return cli_fail(cli);
     terminal_hold_signals();
     if (engine_container_attach(cli->engine, cli->who, argv[0], &streams, &session, &cli->e) < 0)
@@ -163,6 +165,13 @@ static int rm_one(struct cli *cli, void *options, const char *name)
 
 int rm_command(struct cli *cli, void *options, int argc, char **argv)
 {
+    struct rm_options *o = options;
+
+    if (o->volumes) {
+        err_unsupported(&cli->e, "anonymous volumes are not supported yet, so no container has "
+                                 "one: leave out -v");
+        return cli_fail(cli);
+    }
     return cli_each(cli, argc, argv, rm_one, options);
 }
 

@@ -98,6 +98,38 @@ static int ulimits(char **list, struct arena *arena, struct settings_host *host,
     return 0;
 }
 
+static bool is_access(const char *text)
+{
+    return *text && !text[strspn(text, "rwm")];
+}
+
+/* HOST[:INSIDE][:ACCESS]; a second part of r, w and m alone is the access. */
+static int devices(char **list, struct arena *arena, struct settings_host *host,
+                   struct wharf_error *e)
+{
+    size_t count = list ? strv_count((const char *const *)list) : 0;
+
+    host->devices.items = arena_array(arena, count ? count : 1, sizeof(*host->devices.items));
+    if (!host->devices.items)
+        return err_nomem(e);
+    for (size_t i = 0; i < count; i++) {
+        struct settings_device *d = &host->devices.items[i];
+        char *part[3] = { arena_str(arena, list[i]), NULL, NULL };
+
+        for (int n = 1; n < 3 && part[n - 1]; n++) {
+            part[n] = strchr(part[n - 1], ':');
+            if (part[n])
+                *part[n]++ = '\0';
+        }
+        if (!part[0])
+            return err_nomem(e);
+        bool two = part[1] && !part[2] && is_access(part[1]);
+        *d = (struct settings_device){ part[0], two ? NULL : part[1], two ? part[1] : part[2] };
+        host->devices.count++;
+    }
+    return 0;
+}
+
 /* One --mount: type=bind,src=/a,dst=/b,ro or type=tmpfs,dst=/b. */
 static int mount_flag(const char *spec, struct arena *arena, char ***binds, char ***tmpfs,
                       struct wharf_error *e)
@@ -210,13 +242,46 @@ static int host_settings(const struct run_options *o, const struct lists *l, str
         pairs(o->sysctls, '=', arena, &h->sysctls) < 0)
         return err_nomem(e);
     h->log->type = (char *)(o->log_driver ? o->log_driver : "json-file");
-    return ulimits(o->ulimits, arena, h, e);
+    int r = devices(o->devices, arena, h, e);
+    return r < 0 ? r : ulimits(o->ulimits, arena, h, e);
+}
+
+/* Which streams are attached: those of -a, or output, and with -i input. */
+static int attached(const struct run_options *o, bool ret[3], struct wharf_error *e)
+{
+    static const char *const names[] = { "stdin", "stdout", "stderr" };
+    bool all = !o->attach && !o->detach;
+
+    if (o->attach && o->detach)
+        return err_invalid(e, "Conflicting options: -a and -d");
+    ret[0] = all && o->interactive;
+    ret[1] = ret[2] = all;
+    for (char **a = o->attach; a && *a; a++) {
+        size_t i = 0;
+
+        while (i < ARRAY_SIZE(names) && strcasecmp(*a, names[i]) != 0)
+            i++;
+        if (i == ARRAY_SIZE(names))
+            return err_invalid(e,
+                               "invalid argument \"%s\" for \"-a, --attach\" flag: valid streams "
+                               "are STDIN, STDOUT and STDERR",
+                               *a);
+        ret[i] = true;
+    }
+    if (ret[0] && !o->interactive)
+        return err_invalid(e, "-a stdin needs -i: without it the container has no stdin");
+    return 0;
 }
 
 static int make_settings(const struct run_options *o, int argc, char **argv, const struct lists *l,
                          struct arena *arena, struct settings *s, struct wharf_error *e)
 {
     char **entry = arena_array(arena, 1, sizeof(*entry));
+    bool streams[3];
+    int r = attached(o, streams, e);
+
+    if (r < 0)
+        return r;
 
     *s = (struct settings){
         .hostname = (char *)o->hostname,
@@ -224,12 +289,12 @@ static int make_settings(const struct run_options *o, int argc, char **argv, con
         .image = argv[0],
         .working_dir = (char *)o->workdir,
         .stop_signal = (char *)o->stop_signal,
-        .attach_stdin = o->interactive && !o->detach,
-        .attach_stdout = !o->detach,
-        .attach_stderr = !o->detach,
+        .attach_stdin = streams[0],
+        .attach_stdout = streams[1],
+        .attach_stderr = streams[2],
         .tty = o->tty,
         .open_stdin = o->interactive,
-        .stdin_once = o->interactive && !o->detach,
+        .stdin_once = o->interactive && streams[0],
         .env = strings(l->env),
         .cmd = { argv + 1, (size_t)argc - 1 },
         .stop_timeout = { o->stop_timeout != 0, o->stop_timeout },
@@ -300,14 +365,20 @@ int run_command(struct cli *cli, void *options, int argc, char **argv)
     struct engine_streams streams;
     struct session *session = NULL;
     char id[ID_LENGTH + 1];
+    bool wanted[3];
 
     if (o->tty && o->interactive && !o->detach && !isatty(STDIN_FILENO)) {
         err_invalid(&cli->e, "the input device is not a TTY");
         return run_failed(cli);
     }
-    if (terminal_streams(o->interactive, true, o->tty, o->detach_keys, &streams, &cli->e) < 0 ||
+    if (attached(o, wanted, &cli->e) < 0 ||
+        terminal_streams(wanted, o->tty, o->detach_keys, &streams, &cli->e) < 0 ||
         create(cli, o, argc, argv, id) < 0)
         return run_failed(cli);
+    if (!o->detach && !wanted[1] && !wanted[2]) {
+        printf("%s\n", id);
+        fflush(stdout);
+    }
     if (!o->detach)
         terminal_hold_signals();
     int r = engine_container_start(cli->engine, cli->who, id, o->detach ? NULL : &streams,

@@ -46,20 +46,41 @@ static void window(uint64_t *rows, uint64_t *columns)
     }
 }
 
-int terminal_streams(bool input, bool output, bool tty, const char *keys,
-                     struct engine_streams *ret, struct wharf_error *e)
+/* The shim, which reads the terminal for us, is not of its session: nothing would stop it from
+ * taking what is typed for the shell. So we stop here, as a read would have done (termios(3)), and
+ * go on in the foreground. A background job that nobody can stop gets the read's error. */
+static int await_foreground(struct wharf_error *e)
+{
+    for (int i = 0; i < 2; i++) {
+        pid_t front = tcgetpgrp(STDIN_FILENO);
+
+        if (front < 0 || front == getpgrp())
+            return 0;
+        if (i == 0)
+            raise(SIGTTIN);
+    }
+    return err_code(e, -EIO, "cannot read the terminal in the background");
+}
+
+int terminal_streams(const bool wanted[3], bool tty, const char *keys, struct engine_streams *ret,
+                     struct wharf_error *e)
 {
     static char bytes[KEYS_MAX + 1]; /* of the one session that a program has */
 
     *ret = (struct engine_streams){ .fd = { -1, -1, -1 }, .detach_keys = bytes };
-    if (input)
+    if (wanted[0])
         ret->fd[0] = STDIN_FILENO;
-    if (output)
+    if (wanted[1])
         ret->fd[1] = STDOUT_FILENO;
-    if (output && !tty)
+    if (wanted[2] && !tty)
         ret->fd[2] = STDERR_FILENO;
     if (tty)
         window(&ret->rows, &ret->columns);
+    if (wanted[0] && isatty(STDIN_FILENO)) {
+        int r = await_foreground(e);
+        if (r < 0)
+            return r;
+    }
     return parse_keys(keys ? keys : "ctrl-p,ctrl-q", bytes, e);
 }
 

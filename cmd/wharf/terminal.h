@@ -6,10 +6,11 @@
 
 #include "engine/engine.h"
 
-/* stdin, stdout, stderr of this program as streams; `keys` as typed ("ctrl-p,ctrl-q"), NULL: these.
+/* stdin, stdout, stderr of this program as streams, those that are wanted; `keys` as typed
+ * ("ctrl-p,ctrl-q"), NULL: these.
  */
-int terminal_streams(bool input, bool output, bool tty, const char *keys,
-                     struct engine_streams *ret, struct wharf_error *e);
+int terminal_streams(const bool wanted[3], bool tty, const char *keys, struct engine_streams *ret,
+                     struct wharf_error *e);
 
 /* Signals are held back from here on, so that none is lost between start and session. */
 void terminal_hold_signals(void);

@@ -2,13 +2,13 @@
 """wharf's commands on a real image: run, exec, logs, ps, stop, kill, rm, inspect, images."""
 import json
 import os
-import pty
-import select
 import signal
 import subprocess
 import time
 
 import pytest
+
+from lib.terminal import end_of, in_terminal, read_until
 
 SHORT = 12
 
@@ -185,32 +185,6 @@ def test_log_is_bounded(wharf):
     files = [f for f in os.listdir(f"{wharf.root}/containers/" + wharf.field("cc", "Id")) if ".log" in f]
     assert len(files) == 2
     assert wharf.ok("logs", "--tail", "2", "cc") == "4999\n5000\n"
-
-
-def in_terminal(wharf, *args):
-    """(process, master): wharf with a terminal of its own as its controlling one."""
-    pid, master = pty.fork()
-    if pid == 0:
-        os.execv(wharf.prefix[0], [*wharf.prefix, *args])
-    return pid, master
-
-
-def read_until(master, text, seconds=5):
-    got, deadline = b"", time.monotonic() + seconds
-    while text not in got:
-        assert time.monotonic() < deadline, f"no {text} in {got}"
-        if select.select([master], [], [], 0.1)[0]:
-            try:
-                got += os.read(master, 4096)
-            except OSError:
-                break
-    return got
-
-
-def end_of(pid, master):
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    os.close(master)
-    return code
 
 
 def test_terminal(wharf):
