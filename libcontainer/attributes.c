@@ -141,7 +141,8 @@ static int prepare_personality(const struct spec_personality *p, struct process_
 }
 
 int attributes_prepare(const struct spec_process *process, const struct container_spec *spec,
-                       struct arena *arena, struct process_attributes **ret, struct wharf_error *e)
+                       bool first, struct arena *arena, struct process_attributes **ret,
+                       struct wharf_error *e)
 {
     struct process_attributes *a = arena_alloc(arena, sizeof(*a));
     const struct spec_linux *l = spec ? spec->linux_ : NULL;
@@ -159,6 +160,8 @@ int attributes_prepare(const struct spec_process *process, const struct containe
     }
     if (process->exec_cpu_affinity)
         r = prepare_affinity(process->exec_cpu_affinity, a, e);
+    if (first) /* checked all the same: an exec will want it */
+        a->has_initial = a->has_final = false;
     if (r == 0 && l && l->memory_policy)
         r = prepare_memory_policy(l->memory_policy, a, e);
     if (r == 0 && l && l->personality)
@@ -188,21 +191,30 @@ static int set_affinity(pid_t pid, const uint64_t *mask, const char *field, stru
     return 0;
 }
 
+/* Without a wish: every processor of the container's cpuset, not those that the runtime was bound
+ * to. The kernel takes from the mask what there is. */
+static int apply_final_affinity(const struct process_attributes *a, struct wharf_error *e)
+{
+    uint64_t all[CPUS_MAX / WORD_BITS];
+
+    if (a->has_final)
+        return set_affinity(0, a->final, "final", e);
+    memset(all, 0xff, sizeof(all));
+    set_affinity(0, all, "final", NULL);
+    return 0;
+}
+
 int attributes_apply(const struct process_attributes *a, struct wharf_error *e)
 {
     int r = apply_rlimits(a->process, e);
 
-    if (r < 0)
+    /* before the scheduler: SCHED_DEADLINE wants all processors */
+    if (r < 0 || (r = apply_final_affinity(a, e)) < 0)
         return r;
     if (a->has_scheduler && syscall(SYS_sched_setattr, 0, &a->scheduler, 0) < 0)
         return err_sys(e, "process.scheduler: cannot set policy %u", a->scheduler.policy);
     if (a->has_io_priority && syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, a->io_priority) < 0)
         return err_sys(e, "process.ioPriority: cannot set");
-    if (a->has_final) {
-        r = set_affinity(0, a->final, "final", e);
-        if (r < 0)
-            return r;
-    }
     if (a->has_memory_policy &&
         syscall(SYS_set_mempolicy, a->memory_mode, a->has_nodes ? a->nodes : NULL,
                 a->has_nodes ? NODES_MAX + 1 : 0) < 0)

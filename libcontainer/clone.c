@@ -73,7 +73,7 @@ static void __attribute__((noreturn)) middle(const struct clone_request *q)
     else if (namespaces_become_root(&e) == 0 && pids >= 0 && setns(pids, CLONE_NEWPID) < 0)
         err_sys(&e, "cannot join the pid namespace");
     if (e.code == 0) {
-        pid = system_clone(n->made | CLONE_PARENT, q->cgroup, &unused);
+        pid = system_clone(n->made | CLONE_PARENT, -1, &unused);
         if (pid == 0)
             q->run(q->user);
         if (pid > 0)
@@ -117,10 +117,15 @@ static int clone_by_middle(const struct clone_request *q, pid_t *ret_pid, int *r
     return 0;
 }
 
+bool clone_may_enter(const struct namespaces *n)
+{
+    return namespaces_join_fd(n, CLONE_NEWUSER) < 0;
+}
+
 int clone_child(const struct clone_request *q, pid_t *ret_pid, int *ret_pidfd,
                 struct wharf_error *e)
 {
-    if (namespaces_join_fd(q->namespaces, CLONE_NEWUSER) >= 0)
+    if (!clone_may_enter(q->namespaces))
         return clone_by_middle(q, ret_pid, ret_pidfd, e);
     return clone_here(q, ret_pid, ret_pidfd, e);
 }

@@ -8,11 +8,15 @@
 
 struct clone_request {
     struct namespaces *namespaces;
-    int cgroup;              /* of cgroup v2, to be born into, or -1 */
+    int cgroup;              /* of cgroup v2, to be born into, or -1: see clone_may_enter */
     int sync, child_sync;    /* the pair, for the middle process's word */
     void (*run)(void *user); /* CHILD SIDE; never returns */
     void *user;
 };
+
+/* Whether `cgroup` may be given: a middle process has no right to the group from inside the user
+ * namespace that it joined; the caller moves the process then. */
+bool clone_may_enter(const struct namespaces *n);
 
 /* The new process is the caller's child, whichever way. */
 int clone_child(const struct clone_request *request, pid_t *ret_pid, int *ret_pidfd,

@@ -338,22 +338,50 @@ EXPORT int container_stats_json(struct container *c, char **ret_json, struct wha
 
 /* ---- the end ---- */
 
-int container_run_hooks(struct container *c, const spec_hook_list *list, const char *moment,
-                        const char *status, struct wharf_error *e)
-{
-    auto_of(arena_free) struct arena *arena = arena_new(SPEC_ARENA_MAX);
-    const struct container_spec *spec;
-    struct hook_state state;
+struct moment_hooks {
     struct hooks hooks;
+    struct hook_state state;
+};
+
+static int prepare_hooks(struct container *c, const spec_hook_list *list, const char *moment,
+                         struct arena *arena, struct moment_hooks *ret, struct wharf_error *e)
+{
+    const struct container_spec *spec;
     int r;
 
     if (!arena)
         return err_nomem(e);
     if ((r = container_saved_spec(c, &spec, e)) < 0 ||
-        (r = hook_state_prepare(spec, c->id, c->state.bundle, arena, &state, e)) < 0 ||
-        (r = hooks_prepare(list, moment, arena, &hooks, e)) < 0)
+        (r = hook_state_prepare(spec, c->id, c->state.bundle, arena, &ret->state, e)) < 0)
         return r;
-    return hooks_run(&hooks, &state, status, streq(status, "stopped") ? 0 : c->init.pid, e);
+    return hooks_prepare(list, moment, arena, &ret->hooks, e);
+}
+
+int container_run_poststart(struct container *c, const spec_hook_list *list, struct wharf_error *e)
+{
+    auto_of(arena_free) struct arena *arena = arena_new(SPEC_ARENA_MAX);
+    struct moment_hooks m;
+    int r = prepare_hooks(c, list, "poststart", arena, &m, e);
+
+    return r < 0 ? r : hooks_run(&m.hooks, &m.state, "running", c->init.pid, e);
+}
+
+void container_hook_failed(void *settings, const struct wharf_error *e)
+{
+    engine_log(settings, CONTAINER_LOG_WARNING, "%s", e->message);
+}
+
+/* The container is gone already: nothing of this may fail its end (runtime-spec, lifecycle 13). */
+static void run_poststop(struct container *c, const spec_hook_list *list)
+{
+    auto_of(arena_free) struct arena *arena = arena_new(SPEC_ARENA_MAX);
+    struct wharf_error e = { 0 };
+    struct moment_hooks m;
+
+    if (prepare_hooks(c, list, "poststop", arena, &m, &e) < 0)
+        container_hook_failed(&c->settings, &e);
+    else
+        hooks_run_all(&m.hooks, &m.state, "stopped", container_hook_failed, &c->settings);
 }
 
 /* The first process takes a pid namespace with it; without one the cgroup's other processes are
@@ -404,7 +432,6 @@ EXPORT int container_delete(struct container *c, int force, struct wharf_error *
 {
     enum container_status status = status_now(c);
     const struct container_spec *spec = NULL;
-    struct wharf_error hook = { 0 };
     int r;
 
     if (!force && (status == CONTAINER_RUNNING || status == CONTAINER_PAUSED))
@@ -416,11 +443,8 @@ EXPORT int container_delete(struct container *c, int force, struct wharf_error *
     r = container_destroy(c, e);
     if (r < 0)
         return r;
-    /* a poststop hook that fails is a warning: the container is gone (runtime-spec, lifecycle 13)
-     */
-    if (spec && spec->hooks &&
-        container_run_hooks(c, &spec->hooks->poststop, "poststop", "stopped", &hook) < 0)
-        engine_log(&c->settings, CONTAINER_LOG_WARNING, "%s", hook.message);
+    if (spec && spec->hooks)
+        run_poststop(c, &spec->hooks->poststop);
     return 0;
 }
 

@@ -30,7 +30,7 @@ struct creation {
     struct arena *arena;
     struct container *c; /* owns state directory, cgroup, process */
     struct init_plan plan;
-    struct hooks prestart, create_runtime, poststart;
+    struct hooks prestart, create_runtime, poststart, poststop;
     int sync;       /* our side */
     int child_sync; /* the child's, until it exists */
     int listener;
@@ -154,8 +154,37 @@ static int make_cgroup(struct creation *m, struct wharf_error *e)
     r = cgroup_create(&m->c->cgroup, &o, e);
     if (r < 0 || !m->c->cgroup)
         return r;
-    m->into_cgroup = cgroup_clone_fd(m->c->cgroup) >= 0;
+    m->into_cgroup = clone_may_enter(&m->plan.namespaces) && cgroup_clone_fd(m->c->cgroup) >= 0;
     return cgroup_save(m->c->cgroup, &m->c->state.cgroup, e);
+}
+
+/* A joined mount namespace is as its owner made it: what would change it is refused. */
+static int check_joined_root(const struct container_spec *spec, struct wharf_error *e)
+{
+    const struct {
+        const char *field;
+        bool used;
+    } fields[] = {
+        { "root.path", spec->root && spec->root->path && !streq(spec->root->path, "/") },
+        { "mounts", spec->mounts.count > 0 },
+        { "process.terminal", spec->process && spec->process->terminal },
+        { "linux.devices", spec->linux_->devices.count > 0 },
+        { "linux.maskedPaths", spec->linux_->masked_paths.count > 0 },
+        { "linux.readonlyPaths", spec->linux_->readonly_paths.count > 0 },
+        { "linux.sysctl", spec->linux_->sysctl.count > 0 },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+        if (fields[i].used)
+            return err_unsupported(e,
+                                   "%s: not with a mount namespace that is joined, which has its "
+                                   "root already (root.path may be '/')",
+                                   fields[i].field);
+    }
+    if (spec->process && ((spec->process->selinux_label && *spec->process->selinux_label) ||
+                          (spec->process->apparmor_profile && *spec->process->apparmor_profile)))
+        return err_unsupported(e, "process: no label with a mount namespace that is joined");
+    return 0;
 }
 
 static int prepare_root(struct creation *m, struct wharf_error *e)
@@ -170,7 +199,7 @@ static int prepare_root(struct creation *m, struct wharf_error *e)
     if (!(m->plan.namespaces.listed & CLONE_NEWNS))
         return err_unsupported(e, "linux.namespaces: a container needs a mount namespace");
     if (!(m->plan.namespaces.made & CLONE_NEWNS))
-        return 0; /* a joined one is as its owner made it */
+        return check_joined_root(m->spec, e);
     if (m->c->cgroup) {
         r = cgroup_views(m->c->cgroup, m->arena, &views, &o.view_count, e);
         if (r < 0)
@@ -193,6 +222,7 @@ static int prepare_hooks(struct creation *m, struct wharf_error *e)
         { &h->create_container, "createContainer", &m->plan.create_container },
         { &h->start_container, "startContainer", &m->plan.start_container },
         { &h->poststart, "poststart", &m->poststart },
+        { &h->poststop, "poststop", &m->poststop },
     };
     int r = 0;
 
@@ -212,12 +242,22 @@ static void skipped_syscall(void *user, const char *name)
 
 static int prepare_launch(struct creation *m, struct wharf_error *e)
 {
-    const struct launch_options o = { m->start, namespaces_allow_groups(m->spec), skipped_syscall,
-                                      &m->c->settings };
+    const struct launch_options o = { m->start, namespaces_allow_groups(m->spec), true,
+                                      skipped_syscall, &m->c->settings };
 
-    return m->spec->process
-               ? launch_prepare(m->spec->process, m->spec, &o, m->arena, &m->plan.launch, e)
-               : 0;
+    int r;
+
+    if (!m->spec->process)
+        return 0;
+    r = launch_prepare(m->spec->process, m->spec, &o, m->arena, &m->plan.launch, e);
+    if (r == 0 && m->plan.launch->filter.notify)
+        r = seccomp_check_listener(m->spec->linux_->seccomp->listener_path, e);
+    return r;
+}
+
+static bool sets_scheduler(const struct creation *m)
+{
+    return m->spec->process && m->spec->process->scheduler;
 }
 
 /* Where a later `start` connects. Bound through a descriptor, so that the directory's name may be
@@ -245,6 +285,18 @@ static int open_sync(struct creation *m, struct wharf_error *e)
     return 0;
 }
 
+/* The child goes on while it is moved, unless what it does next depends on where it is: a cgroup
+ * namespace takes the groups its maker is in as roots, and a realtime policy takes their budget. */
+static bool must_wait(const struct creation *m)
+{
+    struct cgroup *cg = m->c->cgroup;
+
+    if (!cg)
+        return false;
+    return !m->into_cgroup || sets_scheduler(m) ||
+           (m->plan.namespaces.cgroup && !cgroup_clone_covers(cg));
+}
+
 static int prepare(struct creation *m, bool wait, struct wharf_error *e)
 {
     int r;
@@ -258,7 +310,7 @@ static int prepare(struct creation *m, bool wait, struct wharf_error *e)
     m->plan.spec = m->spec;
     m->plan.sync = m->child_sync;
     m->plan.listener = m->listener;
-    m->plan.wait_attached = m->c->cgroup && !m->into_cgroup;
+    m->plan.wait_attached = must_wait(m);
     m->plan.rootless = m->c->settings.rootless;
     m->plan.keyring = !(m->start->flags & CONTAINER_NO_KEYRING);
     m->plan.keyring_name = arena_format(m->arena, "_ses.%s", m->c->id);
@@ -335,13 +387,13 @@ static int serve_child(struct creation *m, struct wharf_error *e)
         r = cgroup_attach(m->c->cgroup, pid, m->into_cgroup, e);
         if (r < 0)
             return r;
-        if (m->plan.wait_attached)
+        if (m->plan.wait_attached && !sets_scheduler(m))
             sync_send(m->sync, SYNC_ATTACHED, 0, -1);
         if (m->spec->linux_->resources)
             r = cgroup_apply(m->c->cgroup, m->spec->linux_->resources, true, e);
+        if (m->plan.wait_attached && sets_scheduler(m) && r == 0)
+            sync_send(m->sync, SYNC_ATTACHED, 0, -1);
     }
-    if (r == 0 && m->plan.launch)
-        r = attributes_apply_initial_affinity(m->plan.launch->attributes, pid, e);
     if (r < 0 || (r = give_net_devices(m, e)) < 0 || (r = save_config(m, e)) < 0)
         return r;
     return state_write_init(m->c->dir, pid, e);
@@ -403,6 +455,17 @@ static void release(struct creation *m)
     arena_free(m->arena);
 }
 
+/* Undoes what make has done. What a hook did can only be undone by a hook, so once there was a
+ * process that may have asked for hooks, those of the end run too. */
+static void unmake(struct creation *m)
+{
+    bool hooked = m->c->init.pid > 0;
+
+    if (container_destroy(m->c, NULL) == 0 && hooked)
+        hooks_run_all(&m->poststop, &m->plan.state, "stopped", container_hook_failed,
+                      &m->c->settings);
+}
+
 static int create(struct container_engine *engine, const char *id,
                   const struct container_spec *spec, const struct container_start_options *options,
                   bool wait, struct container **ret, struct wharf_error *e)
@@ -425,7 +488,7 @@ static int create(struct container_engine *engine, const char *id,
     if (r == 0)
         *ret = take_ptr(&m.c);
     else if (m.made)
-        container_destroy(m.c, NULL);
+        unmake(&m);
     container_close(m.c);
     release(&m);
     return r;

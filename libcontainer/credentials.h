@@ -26,8 +26,10 @@ int capabilities_apply(const struct spec_capabilities *caps, uint64_t *ret_ambie
 
 /* attributes.c: process attributes. Child unless said otherwise. */
 struct process_attributes; /* everything below, resolved to numbers by the parent */
+/* `first`: the container's first process, which execCPUAffinity does not concern. */
 int attributes_prepare(const struct spec_process *process, const struct container_spec *spec,
-                       struct arena *arena, struct process_attributes **ret, struct wharf_error *e);
+                       bool first, struct arena *arena, struct process_attributes **ret,
+                       struct wharf_error *e);
 /* As privileged as the runtime: rlimits, scheduler, io priority, affinity (final), memory policy,
  * personality. */
 int attributes_apply(const struct process_attributes *attributes, struct wharf_error *e);

@@ -139,11 +139,11 @@ static void test_attributes(void **state)
     struct wharf_error e = { 0 };
 
     (void)state;
-    assert_int_equal(attributes_prepare(&process, NULL, arena, &ready, &e), 0);
+    assert_int_equal(attributes_prepare(&process, NULL, false, arena, &ready, &e), 0);
     assert_int_equal(in_child(check_attributes, ready), 0);
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         affinity.final = (char *)(uintptr_t)bad[i];
-        assert_int_equal(attributes_prepare(&process, NULL, arena, &ready, &e), -EINVAL);
+        assert_int_equal(attributes_prepare(&process, NULL, false, arena, &ready, &e), -EINVAL);
     }
     arena_free(arena);
 }

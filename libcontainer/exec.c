@@ -154,6 +154,11 @@ static int choose_cgroup(struct execution *x, struct wharf_error *e)
     return r < 0 ? r : cgroup_open_sub(whole, x->start->cgroup, &x->cgroup, e);
 }
 
+static int clone_cgroup(const struct execution *x)
+{
+    return x->cgroup && clone_may_enter(&x->namespaces) ? cgroup_clone_fd(x->cgroup) : -1;
+}
+
 static void skipped_syscall(void *user, const char *name)
 {
     engine_log(user, CONTAINER_LOG_DEBUG, "linux.seccomp: unknown system call '%s' is skipped",
@@ -169,7 +174,7 @@ static int prepare(struct execution *x, const char *process_json, struct wharf_e
     if ((r = container_saved_spec(x->c, &x->spec, e)) < 0 ||
         (r = spec_process_parse(process_json, strlen(process_json), x->arena, &process, e)) < 0)
         return r;
-    o = (struct launch_options){ x->start, namespaces_allow_groups(x->spec), skipped_syscall,
+    o = (struct launch_options){ x->start, namespaces_allow_groups(x->spec), false, skipped_syscall,
                                  &x->c->settings };
     if ((r = launch_prepare(process, x->spec, &o, x->arena, &x->plan.launch, e)) < 0 ||
         (r = choose_cgroup(x, e)) < 0)
@@ -182,7 +187,7 @@ static int prepare(struct execution *x, const char *process_json, struct wharf_e
     x->plan.process = process;
     x->plan.sync = pair[1];
     x->plan.pidfd = x->c->init.pidfd;
-    x->plan.wait_attached = x->cgroup && cgroup_clone_fd(x->cgroup) < 0;
+    x->plan.wait_attached = x->cgroup && clone_cgroup(x) < 0;
     x->plan.rootless = x->c->settings.rootless;
     x->plan.keyring = !(x->start->flags & CONTAINER_NO_KEYRING);
     x->plan.keyring_name = arena_format(x->arena, "_ses.%s", x->c->id);
@@ -192,7 +197,7 @@ static int prepare(struct execution *x, const char *process_json, struct wharf_e
 static int make_child(struct execution *x, struct wharf_error *e)
 {
     struct clone_request request = { .namespaces = &x->namespaces,
-                                     .cgroup = x->cgroup ? cgroup_clone_fd(x->cgroup) : -1,
+                                     .cgroup = clone_cgroup(x),
                                      .sync = x->sync,
                                      .child_sync = x->child_sync,
                                      .run = run_exec,

@@ -71,9 +71,9 @@ int container_cgroup(struct container *c, struct cgroup **ret, struct wharf_erro
 int container_saved_spec(struct container *c, const struct container_spec **ret,
                          struct wharf_error *e);
 
-/* Runs one moment's hooks in this process. */
-int container_run_hooks(struct container *c, const spec_hook_list *list, const char *moment,
-                        const char *status, struct wharf_error *e);
+int container_run_poststart(struct container *c, const spec_hook_list *list, struct wharf_error *e);
+/* For hooks_run_all: logs a warning. `settings` are the engine's. */
+void container_hook_failed(void *settings, const struct wharf_error *e);
 
 /* Kills what lives, waits for it, and removes cgroup and state directory; goes on over errors and
  * returns the first. */

@@ -197,18 +197,33 @@ static int run_one(const struct hooks *hooks, const struct hook_run *h, int stat
     return judge(hooks, h, end.si_code, end.si_status, output, e);
 }
 
+static int run_nth(const struct hooks *hooks, size_t i, const struct hook_state *state,
+                   const char *status, pid_t pid, struct wharf_error *e)
+{
+    autoclose int fd = state_file(state, status, pid);
+
+    if (fd < 0)
+        return err_code(e, fd, "%s hook: cannot write the state document", hooks->moment);
+    return run_one(hooks, &hooks->items[i], fd, e);
+}
+
 int hooks_run(const struct hooks *hooks, const struct hook_state *state, const char *status,
               pid_t pid, struct wharf_error *e)
 {
-    for (size_t i = 0; i < hooks->count; i++) {
-        autoclose int fd = state_file(state, status, pid);
-        int r;
+    int r = 0;
 
-        if (fd < 0)
-            return err_code(e, fd, "%s hook: cannot write the state document", hooks->moment);
-        r = run_one(hooks, &hooks->items[i], fd, e);
-        if (r < 0)
-            return r;
+    for (size_t i = 0; r == 0 && i < hooks->count; i++)
+        r = run_nth(hooks, i, state, status, pid, e);
+    return r;
+}
+
+void hooks_run_all(const struct hooks *hooks, const struct hook_state *state, const char *status,
+                   void (*failed)(void *user, const struct wharf_error *error), void *user)
+{
+    for (size_t i = 0; i < hooks->count; i++) {
+        struct wharf_error e = { 0 };
+
+        if (run_nth(hooks, i, state, status, 0, &e) < 0)
+            failed(user, &e);
     }
-    return 0;
 }

@@ -33,4 +33,8 @@ int hook_state_prepare(const struct container_spec *spec, const char *id, const 
 int hooks_run(const struct hooks *hooks, const struct hook_state *state, const char *status,
               pid_t pid, struct wharf_error *e);
 
+/* Runs all of them; one that fails is told to `failed` and stops nothing (poststop). */
+void hooks_run_all(const struct hooks *hooks, const struct hook_state *state, const char *status,
+                   void (*failed)(void *user, const struct wharf_error *error), void *user);
+
 #endif

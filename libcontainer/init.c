@@ -154,6 +154,7 @@ static int build_root(struct init_plan *p, int *ret_terminal, struct wharf_error
     if (!p->rootfs)
         return 0;
     if ((r = make_console(p, ret_terminal, e)) < 0 || (r = rootfs_pivot(p->rootfs, e)) < 0 ||
+        (p->launch && (r = rootfs_make_dir(p->rootfs, p->launch->process->cwd, e)) < 0) ||
         (r = rootfs_finish(p->rootfs, e)) < 0)
         return r;
     if (p->launch && p->launch->label) {

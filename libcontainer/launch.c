@@ -95,7 +95,7 @@ int launch_prepare(const struct spec_process *process, const struct container_sp
     if ((r = check_process(process, options, e)) < 0 || (r = prepare_lists(l, arena, e)) < 0 ||
         (r = prepare_label(l, arena, e)) < 0 ||
         (r = capabilities_resolve(process->capabilities, &l->capabilities, &dropped, e)) < 0 ||
-        (r = attributes_prepare(process, spec, arena, &l->attributes, e)) < 0)
+        (r = attributes_prepare(process, spec, options->first, arena, &l->attributes, e)) < 0)
         return r;
     if (spec->linux_->landlock &&
         (r = landlock_prepare(spec->linux_->landlock, arena, &l->landlock, e)) < 0)

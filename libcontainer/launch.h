@@ -43,6 +43,7 @@ struct launch {
 struct launch_options {
     const struct container_start_options *start;
     bool set_groups;                               /* the user namespace allows setgroups(2) */
+    bool first;                                    /* the container's first process, no exec */
     void (*skipped)(void *user, const char *name); /* of seccomp_compile */
     void *user;
 };

@@ -166,7 +166,7 @@ static void a_failed_create_leaves_nothing(void **unused)
         { "process.args[0]", "/bin/none", "no such file or directory", WHARF_ERROR_NO_COMMAND },
         { "process.args[0]", "none", "not found in $PATH", WHARF_ERROR_NO_COMMAND },
         { "process.args[0]", "/bin", "is a directory", WHARF_ERROR_NOT_RUNNABLE },
-        { "process.cwd", "/none", "/none", WHARF_ERROR_NOT_FOUND },
+        { "process.cwd", "/bin/sh", "/bin/sh", WHARF_ERROR_INTERNAL },
         { "root.path", "/none", "/none", WHARF_ERROR_NOT_FOUND },
     };
 

@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -52,6 +53,32 @@ static int open_join(struct namespaces *n, const struct spec_namespace *s, struc
     if (j->fd < 0)
         return err_sys(e, "cannot open the %s namespace '%s'", name_of(s->type), s->path);
     n->join_count++;
+    return 0;
+}
+
+/* A namespace that is given by path and is the runtime's own gives no right to its sysctls: they
+ * are the host's. */
+static int check_sysctls(const struct namespaces *n, const struct spec_linux *linux_,
+                         struct wharf_error *e)
+{
+    for (size_t i = 0; i < linux_->sysctl.count; i++) {
+        const char *key = linux_->sysctl.items[i].key;
+        int type = spec_sysctl_namespace(key), fd = namespaces_join_fd(n, type);
+        struct stat joined, own;
+        char path[32];
+
+        if (fd < 0)
+            continue;
+        snprintf(path, sizeof(path), "/proc/self/ns/%s",
+                 type == CLONE_NEWNET ? "net" : name_of(type));
+        if (fstat(fd, &joined) < 0 || stat(path, &own) < 0)
+            return err_sys(e, "cannot examine the %s namespace", name_of(type));
+        if (joined.st_dev == own.st_dev && joined.st_ino == own.st_ino)
+            return err_invalid(e,
+                               "linux.sysctl: '%s' would change the host: the %s namespace to join "
+                               "is its own",
+                               key, name_of(type));
+    }
     return 0;
 }
 
@@ -96,6 +123,8 @@ int namespaces_prepare(const struct container_spec *spec, struct namespaces *ret
     }
     if (r == 0 && n.time)
         r = format_offsets(&n, spec->linux_, e);
+    if (r == 0)
+        r = check_sysctls(&n, spec->linux_, e);
     if (r < 0) {
         namespaces_done(&n);
         return r;

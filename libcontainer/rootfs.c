@@ -314,6 +314,19 @@ int rootfs_pivot(struct rootfs *r, struct wharf_error *e)
     return 0;
 }
 
+int rootfs_make_dir(struct rootfs *r, const char *path, struct wharf_error *e)
+{
+    int made;
+
+    if (faccessat(r->root, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
+        return 0;
+    made = path_make_dirs_in(r->root, path, 0755);
+    if (made < 0)
+        return err_code(e, made, "cannot make the directory '%s'", path);
+    fd_close(made);
+    return 0;
+}
+
 int rootfs_finish(struct rootfs *r, struct wharf_error *e)
 {
     const struct mount_change readonly = { .attr.attr_set = MOUNT_ATTR_RDONLY };

@@ -63,6 +63,10 @@ int rootfs_console(struct rootfs *r, int *ret_master, int *ret_slave, struct wha
 /* Makes it "/", and the working directory. */
 int rootfs_pivot(struct rootfs *r, struct wharf_error *e);
 
+/* Makes a directory of the root, and those above it, unless it is there; between pivot and finish,
+ * while the root can be written. */
+int rootfs_make_dir(struct rootfs *r, const char *path, struct wharf_error *e);
+
 /* What must come last: sysctls, read-only paths, masked paths, the root read-only, propagation. */
 int rootfs_finish(struct rootfs *r, struct wharf_error *e);
 

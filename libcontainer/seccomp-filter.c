@@ -442,11 +442,39 @@ void seccomp_done(struct seccomp_program *program)
     *program = (struct seccomp_program){ 0 };
 }
 
+static int listener_address(const char *path, struct sockaddr_un *ret, struct wharf_error *e)
+{
+    *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    if (strlen(path) >= sizeof(ret->sun_path))
+        return err_invalid(e, "linux.seccomp.listenerPath: longer than %zu bytes",
+                           sizeof(ret->sun_path) - 1);
+    memcpy(ret->sun_path, path, strlen(path) + 1);
+    return 0;
+}
+
+int seccomp_check_listener(const char *path, struct wharf_error *e)
+{
+    autoclose int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address;
+    int r = listener_address(path, &address, e);
+
+    if (r < 0)
+        return r;
+    if (fd < 0)
+        return err_sys(e, "cannot make a socket");
+    /* the wrong type on purpose: unix(7) tells EPROTOTYPE where a stream socket is bound */
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+        errno = EPROTOTYPE;
+    else if (errno == EPROTOTYPE)
+        return 0;
+    return err_sys(e, "linux.seccomp.listenerPath: cannot connect to '%s'", path);
+}
+
 int seccomp_send_listener(const char *path, int listener, const char *state_json,
                           struct wharf_error *e)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
     autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address;
     struct iovec text = { .iov_base = (void *)(uintptr_t)state_json,
                           .iov_len = strlen(state_json) };
     union {
@@ -457,14 +485,13 @@ int seccomp_send_listener(const char *path, int listener, const char *state_json
                               .msg_iovlen = 1,
                               .msg_control = &control,
                               .msg_controllen = sizeof(control) };
+    int r = listener_address(path, &address, e);
     ssize_t n;
 
+    if (r < 0)
+        return r;
     if (fd < 0)
         return err_sys(e, "cannot make a socket");
-    if (strlen(path) >= sizeof(address.sun_path))
-        return err_invalid(e, "linux.seccomp.listenerPath: longer than %zu bytes",
-                           sizeof(address.sun_path) - 1);
-    memcpy(address.sun_path, path, strlen(path) + 1);
     if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
         return err_sys(e, "linux.seccomp.listenerPath: cannot connect to '%s'", path);
     control.header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)),
@@ -476,8 +503,7 @@ int seccomp_send_listener(const char *path, int listener, const char *state_json
         return err_sys(e, "linux.seccomp.listenerPath: cannot send to '%s'", path);
     /* the descriptor travelled with the first byte; the rest of a long text follows alone */
     if ((size_t)n < text.iov_len) {
-        int r = fd_write_all(fd, state_json + n, text.iov_len - (size_t)n);
-
+        r = fd_write_all(fd, state_json + n, text.iov_len - (size_t)n);
         if (r < 0)
             return err_code(e, r, "linux.seccomp.listenerPath: cannot send to '%s'", path);
     }

@@ -31,6 +31,10 @@ int seccomp_compile(const struct spec_seccomp *spec, int cache, struct seccomp_p
 int seccomp_load_program(const struct seccomp_program *program, int *ret_listener);
 void seccomp_done(struct seccomp_program *program);
 
+/* Whether something listens at listenerPath, without troubling it: a listener that would see a
+ * connection without a message might end. */
+int seccomp_check_listener(const char *path, struct wharf_error *e);
+
 /* Parent: sends the listener descriptor with the OCI container process state to listenerPath. */
 int seccomp_send_listener(const char *path, int listener, const char *state_json,
                           struct wharf_error *e);

@@ -70,7 +70,7 @@ static int run_poststart(struct container *c, struct wharf_error *e)
         return 0;
     r = container_saved_spec(c, &spec, e);
     if (r == 0)
-        r = container_run_hooks(c, &spec->hooks->poststart, "poststart", "running", e);
+        r = container_run_poststart(c, &spec->hooks->poststart, e);
     if (r < 0)
         container_delete(c, 1, NULL);
     return r;

@@ -188,6 +188,11 @@ int cgroup_clone_fd(struct cgroup *cg)
     return dir < 0 ? -1 : dir;
 }
 
+bool cgroup_clone_covers(struct cgroup *cg)
+{
+    return cg->count == 1 && cgroup_clone_fd(cg) >= 0;
+}
+
 static int enter(struct group *g, const char *pid, struct wharf_error *e)
 {
     int r = group_write(g, "cgroup.procs", pid);

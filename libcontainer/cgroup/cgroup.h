@@ -37,6 +37,10 @@ int cgroup_create(struct cgroup **ret, const struct cgroup_options *options, str
  * works). */
 int cgroup_clone_fd(struct cgroup *cg);
 
+/* Whether being born into cgroup_clone_fd puts a process into every hierarchy: nothing is left for
+ * cgroup_attach to move. */
+bool cgroup_clone_covers(struct cgroup *cg);
+
 /* Moves a process into the group, in every hierarchy where clone3 did not put it (`cloned`). For
  * systemd: makes the scope with this pid. Then limits are applied by cgroup_apply. */
 int cgroup_attach(struct cgroup *cg, pid_t pid, bool cloned, struct wharf_error *e);

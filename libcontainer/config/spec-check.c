@@ -160,6 +160,33 @@ static int check_needs(const struct container_spec *spec, struct wharf_error *e)
     return 0;
 }
 
+static bool maps_id(const spec_id_maps *maps, uint32_t id)
+{
+    for (size_t i = 0; i < maps->count; i++) {
+        const struct spec_id_map *m = &maps->items[i];
+
+        if (id >= m->container_id && id - m->container_id < m->size)
+            return true;
+    }
+    return false;
+}
+
+static int check_user(const struct spec_user *user, const struct spec_linux *l,
+                      struct wharf_error *e)
+{
+    if (!maps_id(&l->uid_mappings, user->uid))
+        return err_invalid(e, "process.user.uid: linux.uidMappings do not map %u", user->uid);
+    if (!maps_id(&l->gid_mappings, user->gid))
+        return err_invalid(e, "process.user.gid: linux.gidMappings do not map %u", user->gid);
+    for (size_t i = 0; i < user->additional_gids.count; i++) {
+        if (!maps_id(&l->gid_mappings, user->additional_gids.items[i]))
+            return err_invalid(e,
+                               "process.user.additionalGids[%zu]: linux.gidMappings do not map %u",
+                               i, user->additional_gids.items[i]);
+    }
+    return 0;
+}
+
 /* config-linux.md "User namespace mappings" */
 static int check_id_maps(const struct container_spec *spec, struct wharf_error *e)
 {
@@ -170,7 +197,7 @@ static int check_id_maps(const struct container_spec *spec, struct wharf_error *
     if (fresh && (l->uid_mappings.count == 0 || l->gid_mappings.count == 0))
         return err_invalid(e, "linux.%s: a new user namespace needs at least one",
                            l->uid_mappings.count == 0 ? "uidMappings" : "gidMappings");
-    return 0;
+    return fresh && spec->process ? check_user(&spec->process->user, l, e) : 0;
 }
 
 /* config-linux.md "Offset for Time Namespace" */
@@ -253,6 +280,18 @@ static bool sysctl_matches(const char *pattern, const char *name)
     return str_ends(pattern, ".") ? str_after(name, pattern) != NULL : streq(pattern, name);
 }
 
+int spec_sysctl_namespace(const char *key)
+{
+    char name[256];
+
+    spec_sysctl_dots(key, name, sizeof(name));
+    for (size_t i = 0; i < ARRAY_SIZE(sysctls); i++) {
+        if (sysctl_matches(sysctls[i].name, name))
+            return sysctls[i].type;
+    }
+    return 0;
+}
+
 static int check_sysctl(const struct container_spec *spec, const char *key, struct wharf_error *e)
 {
     char name[256];
@@ -318,6 +357,12 @@ static int check_hooks(const struct spec_hooks *hooks, struct wharf_error *e)
 
 /* ---- seccomp, Landlock, the rest of linux ---- */
 
+/* config-linux.md "Seccomp": an errno is an error where the action returns none. */
+static bool takes_errno(uint32_t action)
+{
+    return action == SECCOMP_RET_ERRNO || action == SECCOMP_RET_TRACE;
+}
+
 /* config-linux.md "Seccomp": a notified write could never tell its listener, nor could a filter
  * that notifies by default. */
 static int check_seccomp(const struct spec_seccomp *s, struct wharf_error *e)
@@ -326,9 +371,14 @@ static int check_seccomp(const struct spec_seccomp *s, struct wharf_error *e)
 
     if (s->default_action == SECCOMP_RET_USER_NOTIF)
         return err_invalid(e, "linux.seccomp.defaultAction: may not be SCMP_ACT_NOTIFY");
+    if (s->default_errno.set && !takes_errno((uint32_t)s->default_action))
+        return err_invalid(e, "linux.seccomp.defaultErrnoRet: defaultAction returns no errno");
     for (size_t i = 0; i < s->syscalls.count; i++) {
         const struct spec_seccomp_rule *rule = &s->syscalls.items[i];
 
+        if (rule->errno_ret.set && !takes_errno((uint32_t)rule->action))
+            return err_invalid(e, "linux.seccomp.syscalls[%zu].errnoRet: the action returns none",
+                               i);
         if (rule->action != SECCOMP_RET_USER_NOTIF)
             continue;
         notify = true;
@@ -365,6 +415,28 @@ static int check_landlock(const struct spec_landlock *l, struct wharf_error *e)
     return 0;
 }
 
+/* A path may be listed twice, but as one device. */
+static int check_devices(const struct spec_device *list, size_t count, struct wharf_error *e)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct spec_device *d = &list[i];
+
+        if (*d->path != '/')
+            return err_invalid(e, "linux.devices[%zu].path: '%.128s' is not absolute", i, d->path);
+        for (size_t n = 0; n < i; n++) {
+            const struct spec_device *o = &list[n];
+
+            if (streq(o->path, d->path) &&
+                (o->type != d->type || o->major != d->major || o->minor != d->minor))
+                return err_invalid(e,
+                                   "linux.devices[%zu]: '%.128s' is another device in "
+                                   "linux.devices[%zu]",
+                                   i, d->path, n);
+        }
+    }
+    return 0;
+}
+
 static int check_linux(const struct container_spec *spec, struct wharf_error *e)
 {
     const struct spec_linux *l = spec->linux_;
@@ -384,12 +456,7 @@ static int check_linux(const struct container_spec *spec, struct wharf_error *e)
     if (r == 0 && l->intel_rdt && l->intel_rdt->clos_id && !is_file_name(l->intel_rdt->clos_id))
         r = err_invalid(e, "linux.intelRdt.closID: '%.64s' is not a file name",
                         l->intel_rdt->clos_id);
-    for (size_t i = 0; r == 0 && i < l->devices.count; i++) {
-        if (*l->devices.items[i].path != '/')
-            r = err_invalid(e, "linux.devices[%zu].path: '%.128s' is not absolute", i,
-                            l->devices.items[i].path);
-    }
-    return r;
+    return r < 0 ? r : check_devices(l->devices.items, l->devices.count, e);
 }
 
 int spec_check(const struct container_spec *spec, struct wharf_error *e)

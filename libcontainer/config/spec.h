@@ -307,6 +307,8 @@ int spec_resources_check(const struct spec_resources *resources, struct wharf_er
 /* What the specification requires is there, whoever made the spec. */
 int spec_required_check(const struct container_spec *spec, struct wharf_error *e);
 
+/* The CLONE_NEW* of the namespace that a sysctl belongs to; 0: none, it is the host's. */
+int spec_sysctl_namespace(const char *key);
 /* "a/b.c" means the sysctl a.b/c: writes it with dots between the parts into `ret`. */
 void spec_sysctl_dots(const char *name, char *ret, size_t size);
 

@@ -191,6 +191,11 @@ static const struct {
       "linux.netDevices: 'a/b' is not an interface name" },
     { "\"linux\":{\"resources\":{\"unified\":{\"../a.b\":\"1\"}}}",
       "linux.resources.unified: '../a.b' is not a cgroup file" },
+    { "\"linux\":{\"devices\":[{\"path\":\"/dev/a\",\"type\":\"c\",\"major\":1,\"minor\":3},"
+      "{\"path\":\"/dev/a\",\"type\":\"c\",\"major\":1,\"minor\":5}]}",
+      "linux.devices[1]: '/dev/a' is another device in linux.devices[0]" },
+    { "\"linux\":{\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"defaultErrnoRet\":1}}",
+      "linux.seccomp.defaultErrnoRet: defaultAction returns no errno" },
     { "\"linux\":{\"intelRdt\":{\"closID\":\"..\"}}", "linux.intelRdt.closID: '..'" },
     { "\"hooks\":{\"poststop\":[{\"path\":\"/a\"},{\"path\":\"b\"}]}",
       "hooks.poststop[1].path: 'b' is not absolute" },

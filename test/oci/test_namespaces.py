@@ -85,6 +85,8 @@ test_refused = refused(
      {**without("network"), "linux.sysctl": {"net.ipv4.ip_forward": "1"}}),
     ("config-linux.md#sysctl", "of ipc without an ipc namespace",
      {**without("ipc"), "linux.sysctl": {"kernel.msgmax": "5000"}}),
+    ("config-linux.md#sysctl", "of a joined namespace that is the host's",
+     {**joining("/proc/self/ns/net"), "linux.sysctl": {"net.ipv4.ip_forward": "1"}}),
     ("config-linux.md#sysctl", "an unknown one", {"linux.sysctl": {"net.none": "1"}}),
     ("config-linux.md#sysctl", "that leaves /proc/sys", {"linux.sysctl": {"net.ipv4/../../kernel.msgmax": "1"}}),
     ("config-linux.md#sysctl", "kernel.hostname, which is hostname's", {"linux.sysctl": {"kernel.hostname": "x"}}),
