@@ -231,9 +231,11 @@ int image_collect(struct image_store *store, int dangling, int64_t *ret_bytes,
 /* ---- coming in ------------------------------------------------------------------------------- */
 
 enum image_step {
-    IMAGE_STEP_READ,   /* bytes of the archive or layout read */
-    IMAGE_STEP_UNPACK, /* bytes of a layer unpacked; may be called from a thread of the library */
-    IMAGE_STEP_COMMIT, /* the disk is made to hold it */
+    IMAGE_STEP_READ,     /* bytes of the archive or layout read */
+    IMAGE_STEP_UNPACK,   /* bytes of a layer unpacked; may be called from a thread of the library */
+    IMAGE_STEP_COMMIT,   /* the disk is made to hold it */
+    IMAGE_STEP_DOWNLOAD, /* bytes of a blob that came from a registry */
+    IMAGE_STEP_UPLOAD,   /* bytes of a blob that went to one */
 };
 
 struct image_progress {
@@ -284,6 +286,49 @@ struct image_import_options {
  * given become the layer's blob unchanged. Errors as image_load. */
 int image_import(struct image_store *store, int fd, const struct image_import_options *options,
                  struct image **ret_image, struct wharf_error *e);
+
+/* ---- registries ------------------------------------------------------------------------------ */
+
+/* These need libcurl and stand in a library of their own (libimage-remote): a program that neither
+ * pulls nor pushes does not load it. */
+
+struct image_remote_options {
+    size_t size;
+    /* Who we are. All NULL: what docker's configuration says (auths, credHelpers, credsStore), else
+     * anonymous. */
+    const char *username, *password;
+    const char *identity_token; /* a refresh token; beats the others */
+    const char *config;         /* path of config.json; NULL: $DOCKER_CONFIG or ~/.docker */
+    /* PEM file of the authorities to trust; NULL: /etc/docker/certs.d/HOST/ca.crt if there, else
+     * the system's. */
+    const char *ca_file;
+    /* HOST[:PORT] of registries whose certificates are not checked and that may speak plain HTTP;
+     * ended by NULL; or NULL. A registry on a loopback address may speak plain HTTP without. */
+    const char *const *insecure;
+    /* Pull: base URLs (https://HOST) that are tried, in order, before docker.io; or NULL. They get
+     * no credentials. */
+    const char *const *mirrors;
+    const char *platform; /* pull: OS/ARCHITECTURE[/VARIANT]; NULL: this machine */
+    int keep_packed;      /* pull: as in image_load_options */
+    /* Called every few hundred milliseconds or megabytes; non-zero cancels. May be NULL. */
+    int (*progress)(const struct image_progress *progress, void *arg);
+    void *arg;
+};
+
+/* Brings an image, with its index if it has one, from its registry: NAME[:TAG] or NAME@DIGEST (then
+ * it is in the store without a name). What the store has is not fetched again. *ret_image (may be
+ * NULL): the image. Errors: -ENOENT, -EACCES (a login is wanted, or the certificate is not
+ * trusted), -EPERM, -EBADMSG (what came is not what its digest or size says), -EAGAIN (the registry
+ * fails now), -ECONNREFUSED, -ETIMEDOUT, -EFBIG, -ECANCELED; nothing of it stays. */
+int image_pull(struct image_store *store, const char *reference,
+               const struct image_remote_options *options, struct image **ret_image,
+               struct wharf_error *e);
+
+/* Brings the image that `reference` finds to the registry and repository of that name, bytes and
+ * digests unchanged: blobs that are not there, then the manifest under the tag. Of an index whose
+ * other platforms are not in the store, this machine's manifest alone. Errors as image_pull. */
+int image_push(struct image_store *store, const char *reference,
+               const struct image_remote_options *options, struct wharf_error *e);
 
 /* ---- roots ----------------------------------------------------------------------------------- */
 
