@@ -114,16 +114,19 @@ def three_steps(bench, subjects, bundle, view, runs):
 
 
 def exec_in_live(bench, subjects, bundle, view, runs):
+    def live(subject):
+        return "live-" + subject.name  # all are alive at once: each in a cgroup of its own
     def one(subject):
-        return lambda: measured(subject.command("exec", "live", "/bin/true"))
+        return lambda: measured(subject.command("exec", live(subject), "/bin/true"))
     for subject in subjects:
-        subprocess.run(subject.command("run", "--detach", "--bundle", bundle, "live"), check=True,
-                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(subject.command("run", "--detach", "--bundle", bundle, live(subject)),
+                       check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
     try:
         bench.case(f"exec, {view}", {s.name: one(s) for s in subjects}, runs)
     finally:
         for subject in subjects:
-            quiet(subject.command("delete", "--force", "live"))
+            quiet(subject.command("delete", "--force", live(subject)))
 
 
 def in_parallel(bench, subjects, bundle, view, runs):
