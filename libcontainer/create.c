@@ -242,8 +242,10 @@ static void skipped_syscall(void *user, const char *name)
 
 static int prepare_launch(struct creation *m, struct wharf_error *e)
 {
-    const struct launch_options o = { m->start, namespaces_allow_groups(m->spec), true,
-                                      skipped_syscall, &m->c->settings };
+    const struct launch_options o = {
+        m->start,  namespaces_allow_groups(m->spec), true, skipped_syscall, &m->c->settings,
+        m->c->root
+    };
 
     int r;
 

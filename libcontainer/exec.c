@@ -174,8 +174,9 @@ static int prepare(struct execution *x, const char *process_json, struct wharf_e
     if ((r = container_saved_spec(x->c, &x->spec, e)) < 0 ||
         (r = spec_process_parse(process_json, strlen(process_json), x->arena, &process, e)) < 0)
         return r;
-    o = (struct launch_options){ x->start, namespaces_allow_groups(x->spec), false, skipped_syscall,
-                                 &x->c->settings };
+    o = (struct launch_options){ x->start,        namespaces_allow_groups(x->spec),
+                                 false,           skipped_syscall,
+                                 &x->c->settings, x->c->root };
     if ((r = launch_prepare(process, x->spec, &o, x->arena, &x->plan.launch, e)) < 0 ||
         (r = choose_cgroup(x, e)) < 0)
         return r;

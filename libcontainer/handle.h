@@ -7,6 +7,7 @@
  *         config.json         the spec, written while the child sets itself up
  *         init                "PID STARTTIME": there is a process; without it: creating
  *         start.sock          the waiting init; removed by `start`: created, not yet running
+ *     <root>/.seccomp/        compiled filters (seccomp-filter.h); may be removed at any time
  *
  * So the status is told by which files are there and whether the process lives; no file is ever
  * rewritten, and a runtime that is killed leaves a directory that delete or forget understands.

@@ -75,6 +75,14 @@ static int check_process(const struct spec_process *p, const struct launch_optio
     return 0;
 }
 
+static int prepare_filter(const struct spec_seccomp *seccomp, const struct launch_options *options,
+                          struct launch *l, struct wharf_error *e)
+{
+    autoclose int cache = seccomp_open_cache(options->state_root);
+
+    return seccomp_compile(seccomp, cache, &l->filter, options->skipped, options->user, e);
+}
+
 int launch_prepare(const struct spec_process *process, const struct container_spec *spec,
                    const struct launch_options *options, struct arena *arena, struct launch **ret,
                    struct wharf_error *e)
@@ -100,8 +108,7 @@ int launch_prepare(const struct spec_process *process, const struct container_sp
     if (spec->linux_->landlock &&
         (r = landlock_prepare(spec->linux_->landlock, arena, &l->landlock, e)) < 0)
         return r;
-    if (spec->linux_->seccomp && (r = seccomp_compile(spec->linux_->seccomp, -1, &l->filter,
-                                                      options->skipped, options->user, e)) < 0)
+    if (spec->linux_->seccomp && (r = prepare_filter(spec->linux_->seccomp, options, l, e)) < 0)
         return r;
     *ret = l;
     return 0;

@@ -46,6 +46,7 @@ struct launch_options {
     bool first;                                    /* the container's first process, no exec */
     void (*skipped)(void *user, const char *name); /* of seccomp_compile */
     void *user;
+    int state_root; /* where compiled seccomp filters are kept */
 };
 
 /* Parent. -EINVAL, -E2BIG: the process object. The filter is released by launch_done. */

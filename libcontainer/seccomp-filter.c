@@ -318,26 +318,50 @@ static void write_key(const struct spec_seccomp *spec, struct buf *key)
     }
 }
 
-static void slot_name(const struct buf *key, char name[32])
+int seccomp_open_cache(int state_root)
 {
-    uint64_t hash = 0xcbf29ce484222325; /* FNV-1a, only to pick a slot */
+    static const char name[] = ".seccomp";
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    autoclose int dir = openat(state_root, name, flags);
+    struct stat st;
 
-    for (size_t i = 0; i < key->len; i++)
-        hash = (hash ^ (unsigned char)key->data[i]) * 0x100000001b3;
-    snprintf(name, 32, "seccomp-%02llu", (unsigned long long)(hash % CACHE_SLOTS));
+    if (dir < 0 && errno == ENOENT && (mkdirat(state_root, name, 0700) == 0 || errno == EEXIST))
+        dir = openat(state_root, name, flags);
+    if (dir < 0 || fstat(dir, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 022))
+        return -1;
+    return take_fd(&dir);
 }
 
-/* A slot is the key, a NUL, the program. */
+static uint64_t hash(const char *data, size_t len)
+{
+    uint64_t h = 0xcbf29ce484222325; /* FNV-1a */
+
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ (unsigned char)data[i]) * 0x100000001b3;
+    return h;
+}
+
+static void slot_name(const struct buf *key, char name[32])
+{
+    snprintf(name, 32, "seccomp-%02u", (unsigned)(hash(key->data, key->len) % CACHE_SLOTS));
+}
+
+/* A slot is the key, a NUL, the program, and the hash of all that: the host may have lost power
+ * between the rename and the writing of the data. */
 static bool cache_get(int cache, const char *name, const struct buf *key,
                       struct seccomp_program *ret)
 {
     size_t head = key->len + 1, size;
     autofree char *slot = NULL;
     ssize_t len = file_read(cache, name, RULES_TEXT_MAX + PROGRAM_MAX * sizeof(*ret->code), &slot);
+    uint64_t sum;
 
-    if (len < 0 || (size_t)len <= head || memcmp(slot, key->data, head) != 0)
+    if (len < 0 || (size_t)len <= head + sizeof(sum) || memcmp(slot, key->data, head) != 0)
         return false;
-    size = (size_t)len - head;
+    memcpy(&sum, slot + len - sizeof(sum), sizeof(sum));
+    if (sum != hash(slot, (size_t)len - sizeof(sum)))
+        return false;
+    size = (size_t)len - sizeof(sum) - head;
     if (size % sizeof(*ret->code) || size > PROGRAM_MAX * sizeof(*ret->code))
         return false;
     ret->code = malloc(size);
@@ -351,8 +375,14 @@ static bool cache_get(int cache, const char *name, const struct buf *key,
 static void cache_put(int cache, const char *name, struct buf *key,
                       const struct seccomp_program *program)
 {
+    uint64_t sum;
+
     buf_add(key, "", 1);
     buf_add(key, program->code, program->count * sizeof(*program->code));
+    if (key->error)
+        return;
+    sum = hash(key->data, key->len);
+    buf_add(key, &sum, sizeof(sum));
     if (!key->error)
         file_replace(cache, name, key->data, key->len, 0600, false); /* only a cache: may fail */
 }

@@ -4,9 +4,9 @@
  * child.
  *
  *     struct seccomp_program p;
- *     seccomp_compile(spec->linux_->seccomp, cache_dir, &p, e);    // parent; cached by hash of the
- * rules seccomp_load_program(&p, &listener);                                  // child, just before
- * exec seccomp_done(&p);
+ *     seccomp_compile(spec->linux_->seccomp, cache, &p, NULL, NULL, e); // parent; cached by rules
+ *     seccomp_load_program(&p, &listener);                              // child, just before exec
+ *     seccomp_done(&p);
  */
 #ifndef LIBCONTAINER_SECCOMP_FILTER_H
 #define LIBCONTAINER_SECCOMP_FILTER_H
@@ -20,6 +20,10 @@ struct seccomp_program {
     unsigned flags; /* for seccomp(2): SECCOMP_FILTER_FLAG_*, NEW_LISTENER if notify is used */
     bool notify;
 };
+
+/* The directory for compiled programs below a state root, made if missing; its name is no container
+ * id. -1 if there is none that only we can write: what stands in a slot is loaded unseen. */
+int seccomp_open_cache(int state_root);
 
 /* `cache` is a directory descriptor where compiled programs may be kept, or -1. Unknown system call
  * names are skipped (and told to `skipped`, which may be NULL); unknown anything else is an error.

@@ -143,11 +143,41 @@ static void test_cache(void **state)
         len = file_read(dir, name, 1 << 20, &slot);
     }
     assert_true(len > 0);
-    /* a slot of other rules, or a damaged one, is not believed */
+    /* a slot of other rules, or one that is damaged or cut, is not believed */
     slot[3] ^= 1;
     assert_int_equal(file_replace(dir, name, slot, (size_t)len, 0600, false), 0);
     assert_int_equal(under(&spec, dir, SYS_getpid, 0), -EPERM);
+    slot[3] ^= 1;
+    memset(slot + len - 64, 0, 64);
+    assert_int_equal(file_replace(dir, name, slot, (size_t)len, 0600, false), 0);
+    assert_int_equal(under(&spec, dir, SYS_getpid, 0), -EPERM);
+    assert_int_equal(file_replace(dir, name, slot, (size_t)len - 64, 0600, false), 0);
+    assert_int_equal(under(&spec, dir, SYS_getpid, 0), -EPERM);
     free(slot);
+    assert_int_equal(path_remove_tree(AT_FDCWD, template), 0);
+}
+
+static void test_cache_directory(void **state)
+{
+    char template[] = "/tmp/wharf-seccomp-XXXXXX";
+    autoclose int root = -1;
+    int dir;
+
+    (void)state;
+    assert_non_null(mkdtemp(template));
+    root = open(template, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < 2; i++) {
+        dir = seccomp_open_cache(root);
+        assert_true(dir >= 0);
+        close(dir);
+    }
+    /* one that others may write is of no use, nor is a link */
+    assert_int_equal(fchmodat(root, ".seccomp", 0777, 0), 0);
+    assert_int_equal(seccomp_open_cache(root), -1);
+    assert_int_equal(renameat(root, ".seccomp", root, "real"), 0);
+    assert_int_equal(fchmodat(root, "real", 0700, 0), 0);
+    assert_int_equal(symlinkat("real", root, ".seccomp"), 0);
+    assert_int_equal(seccomp_open_cache(root), -1);
     assert_int_equal(path_remove_tree(AT_FDCWD, template), 0);
 }
 
@@ -172,9 +202,9 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_actions),     cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_young_calls), cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_actions),         cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_young_calls),     cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_cache_directory), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
