@@ -15,10 +15,10 @@ import pytest
 from lib.bundle import TOP
 
 BUILD = os.path.join(TOP, "build")
-VM_RUN = os.environ.get("VM_RUN") or shutil.which("vm-run")
+VM_RUN = os.environ.get("VM_RUN", shutil.which("vm-run"))
 UNIT_TEST = os.path.join(BUILD, "libcontainer", "cgroup", "cgroup_test")
 DRIVER = os.path.join(BUILD, "test", "cgroup", "cgroup-driver")
-needs_guest = pytest.mark.skipif(not VM_RUN, reason="vm-run, which boots guests, is not on this machine")
+needs_guest = pytest.mark.skipif(not VM_RUN, reason="no guests: VM_RUN names no program that boots them")
 
 LIMITS = {"memory": {"limit": 16 << 20, "swap": 16 << 20}, "pids": {"limit": 20},
           "cpu": {"shares": 1024, "quota": 50000, "period": 100000},
@@ -47,6 +47,7 @@ def guest(script, *options):
 
 
 @needs_guest
+@pytest.mark.slow
 @pytest.mark.limit(300)
 def test_real_groups_with_every_v2_controller():
     out = guest("./cgroup_test 2>&1; echo exit $?")
@@ -56,6 +57,7 @@ def test_real_groups_with_every_v2_controller():
 
 
 @needs_guest
+@pytest.mark.slow
 @pytest.mark.limit(300)
 def test_limits_take_effect_on_v2():
     command = ("cat /proc/self/cgroup; cd /sys/fs/cgroup/a/b; cat memory.max pids.max cpu.max cpu.weight;"
@@ -69,6 +71,7 @@ def test_limits_take_effect_on_v2():
 
 
 @needs_guest
+@pytest.mark.slow
 @pytest.mark.limit(300)
 def test_systemd_scope_keeps_its_limits_over_a_reload():
     scope = "/a.slice/a-b.slice/wharf-one.scope"
