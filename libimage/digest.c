@@ -70,31 +70,33 @@ void digest_path(const struct digest *d, char path[DIGEST_PATH_MAX])
 int hasher_init(struct hasher *h, const struct digest *like)
 {
     h->wide = like && str_after(like->text, "sha512:");
-    h->context = EVP_MD_CTX_new();
-    if (!h->context || !EVP_DigestInit_ex(h->context, h->wide ? EVP_sha512() : EVP_sha256(), NULL))
-        return -ENOMEM;
-    return 0;
+    h->on = h->wide ? SHA512_Init(&h->sha512) : SHA256_Init(&h->sha256);
+    return h->on ? 0 : -ENOMEM;
 }
 
 void hasher_add(struct hasher *h, const void *data, size_t len)
 {
-    EVP_DigestUpdate(h->context, data, len);
+    if (h->wide)
+        SHA512_Update(&h->sha512, data, len);
+    else
+        SHA256_Update(&h->sha256, data, len);
 }
 
 void hasher_end(struct hasher *h, struct digest *ret)
 {
-    unsigned char raw[EVP_MAX_MD_SIZE];
-    unsigned len = 0;
+    unsigned char raw[SHA512_DIGEST_LENGTH];
 
-    EVP_DigestFinal_ex(h->context, raw, &len);
+    if (h->wide)
+        SHA512_Final(raw, &h->sha512);
+    else
+        SHA256_Final(raw, &h->sha256);
     memcpy(ret->text, algorithms[h->wide].prefix, 7);
-    hex_encode(raw, len, ret->text + 7);
+    hex_encode(raw, algorithms[h->wide].digits / 2, ret->text + 7);
 }
 
 void hasher_done(struct hasher *h)
 {
-    EVP_MD_CTX_free(h->context);
-    h->context = NULL;
+    h->on = false;
 }
 
 int digest_of(const void *data, size_t len, struct digest *ret)

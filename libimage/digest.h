@@ -8,7 +8,11 @@
 #ifndef LIBIMAGE_DIGEST_H
 #define LIBIMAGE_DIGEST_H
 
-#include <openssl/evp.h>
+/* The hashes themselves, not the EVP interface: it looks up providers and reads a configuration
+ * before the first byte, and linked into a program it brings most of OpenSSL along. */
+#define OPENSSL_API_COMPAT 10101
+
+#include <openssl/sha.h>
 #include "base/err.h"
 #include "base/macros.h"
 #include "image.h"
@@ -31,8 +35,11 @@ void digest_path(const struct digest *d, char path[DIGEST_PATH_MAX]);
 
 /* A running computation. hasher_done takes a zeroed one. */
 struct hasher {
-    EVP_MD_CTX *context;
-    bool wide; /* sha512 */
+    bool on, wide; /* wide: sha512 */
+    union {
+        SHA256_CTX sha256;
+        SHA512_CTX sha512;
+    };
 };
 
 /* The algorithm of `like`, or sha256 for NULL. 0 or -ENOMEM. */

@@ -54,22 +54,6 @@ int layer_fill(struct layer *l, struct intake *in, struct feed *feed, struct wha
     return r;
 }
 
-int layer_open_tree(struct image_store *store, const struct intake *in, const char *chain_id)
-{
-    const char *hex = chain_id + strlen("sha256:");
-    char path[IMAGE_DIGEST_MAX + 16];
-    int fd = -1;
-
-    snprintf(path, sizeof(path), "layer-%s/fs", hex);
-    if (in)
-        fd = openat(in->dir, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0)
-        return fd;
-    snprintf(path, sizeof(path), "%s/fs", hex);
-    fd = openat(store->layers, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
 static int settle(struct layer *l, struct intake *in, const struct digest *lower, size_t count,
                   struct wharf_error *e)
 {

@@ -33,7 +33,5 @@ int layer_place(struct layer *l, struct intake *in, const struct digest *lower, 
  */
 int layers_unpack(struct intake *in, const struct image *image, struct reporter *reporter,
                   struct wharf_error *e);
-/* Opens the tree of a layer, O_PATH, from the intake (NULL: none) or the store. */
-int layer_open_tree(struct image_store *store, const struct intake *in, const char *chain_id);
 
 #endif

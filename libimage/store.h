@@ -64,6 +64,8 @@ int intake_add_blob(struct intake *in, const void *data, size_t len, struct dige
 int intake_want_blob(struct intake *in, const struct digest *digest);
 int intake_want_layer(struct intake *in, const char *hex);
 int intake_publish(struct intake *in, struct wharf_error *e);
+/* Opens the tree of an unpacked layer, O_PATH, from the intake (NULL: none) or the store. */
+int layer_open_tree(struct image_store *store, const struct intake *in, const char *chain_id);
 /* Drops what was not published and the lease; takes a zeroed one (store NULL). Then collects, if
  * somebody wanted to meanwhile. */
 void intake_end(struct intake *in);

@@ -57,7 +57,7 @@ static ssize_t tap_next(struct source *self, const void **ret, struct wharf_erro
     r = t->guard ? t->guard(t, t->arg, e) : 0;
     if (r < 0)
         return r;
-    if (t->hasher.context)
+    if (t->hasher.on)
         hasher_add(&t->hasher, *ret, (size_t)n);
     if (t->copy >= 0) {
         r = fd_write_all(t->copy, *ret, (size_t)n);

@@ -33,7 +33,7 @@ void file_source_done(struct file_source *s);
 struct tap {
     struct source base;
     struct source *in;
-    struct hasher hasher; /* used if its context is set */
+    struct hasher hasher; /* used if it is on */
     int copy;             /* -1: none */
     int64_t bytes;
     char tail[512]; /* the last bytes, for tap_ended_with_zeros */
