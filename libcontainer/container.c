@@ -89,9 +89,9 @@ static int open_dir(struct container_engine *engine, const char *id, int *ret_ro
     return 0;
 }
 
-/* A handle on whatever is there; its state may be empty. */
-static int open_any(struct container_engine *engine, const char *id, struct container **ret,
-                    struct wharf_error *e)
+/* A handle on whatever is there; nothing of it is read. */
+static int open_handle(struct container_engine *engine, const char *id, struct container **ret,
+                       struct wharf_error *e)
 {
     autoclose int root = -1, dir = -1;
     struct container *c;
@@ -104,27 +104,26 @@ static int open_any(struct container_engine *engine, const char *id, struct cont
         return err_nomem(e);
     take_fd(&root);
     take_fd(&dir);
-    r = state_read(c->dir, &c->state, e);
-    if (r < 0 && r != -ENOENT) {
-        container_close(c);
-        return r;
-    }
     *ret = c;
-    return r == -ENOENT ? 0 : 1;
+    return 0;
 }
 
 EXPORT int container_open(struct container_engine *engine, const char *id,
                           struct container **ret_container, struct wharf_error *e)
 {
     struct container *c;
-    int r = open_any(engine, id, &c, e);
+    int r = open_handle(engine, id, &c, e);
 
     if (r < 0)
         return r;
-    if (r == 0) {
+    r = state_read(c->dir, &c->state, e);
+    if (r < 0) {
         container_close(c);
-        return err_not_found(e, "container '%s' was never finished: remove what is left with force",
-                             id);
+        return r != -ENOENT ? r
+                            : err_not_found(e,
+                                            "container '%s' was never finished: remove what is "
+                                            "left with force",
+                                            id);
     }
     r = find_init(c);
     if (r < 0) {
@@ -448,18 +447,35 @@ EXPORT int container_delete(struct container *c, int force, struct wharf_error *
     return 0;
 }
 
+/* Killed while it made the cgroup: no process was there yet. */
+static void forget_plan(struct container *c)
+{
+    auto_of(cgroup_close) struct cgroup *cg = NULL;
+    struct state plan = { 0 };
+
+    if (state_read_plan(c->dir, &plan) == 0 && plan.cgroup &&
+        cgroup_load(&cg, plan.cgroup, NULL) == 0)
+        cgroup_unplan(cg);
+    state_release(&plan);
+}
+
 EXPORT int container_engine_forget(struct container_engine *engine, const char *id,
                                    struct wharf_error *e)
 {
+    struct wharf_error damage = { 0 };
     struct container *c;
-    int r = open_any(engine, id, &c, NULL);
+    int r = open_handle(engine, id, &c, e), state;
 
     if (r == -ENOENT)
         return 0;
-    if (r < 0) { /* state.json cannot be read: open it for the sake of its message */
-        r = open_any(engine, id, &c, e);
-        return r < 0 ? r : 0;
-    }
+    if (r < 0)
+        return r;
+    state = state_read(c->dir, &c->state, &damage);
+    if (state == -ENOENT)
+        forget_plan(c);
+    else if (state < 0)
+        engine_log(&c->settings, CONTAINER_LOG_WARNING,
+                   "container '%s': %s; its cgroup, if it has one, stays", id, damage.message);
     find_init(c);
     r = container_destroy(c, e);
     container_close(c);

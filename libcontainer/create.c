@@ -139,6 +139,20 @@ static uint32_t cgroup_owner(const struct creation *m)
     return UINT32_MAX;
 }
 
+/* Writes down what the cgroup has become, where that is not what was planned. */
+static int save_cgroup(struct creation *m, struct wharf_error *e)
+{
+    json_t *saved;
+    int r = cgroup_save(m->c->cgroup, &saved, e);
+
+    if (r < 0)
+        return r;
+    json_decref(m->c->state.cgroup);
+    m->c->state.cgroup = saved;
+    return state_write(m->c->dir, &m->c->state, e);
+}
+
+/* Named on disk before it exists: whenever this process is killed, delete finds it. */
 static int make_cgroup(struct creation *m, struct wharf_error *e)
 {
     const struct engine_settings *settings = &m->c->settings;
@@ -151,11 +165,16 @@ static int make_cgroup(struct creation *m, struct wharf_error *e)
                                 .owner_uid = cgroup_owner(m) };
     int r;
 
-    r = cgroup_create(&m->c->cgroup, &o, e);
-    if (r < 0 || !m->c->cgroup)
+    if ((r = cgroup_plan(&m->c->cgroup, &o, e)) < 0 ||
+        (r = cgroup_save(m->c->cgroup, &m->c->state.cgroup, e)) < 0 ||
+        (r = state_write_plan(m->c->dir, &m->c->state, e)) < 0 ||
+        (r = cgroup_make(m->c->cgroup, e)) < 0)
+        return r;
+    r = r == 1 ? save_cgroup(m, e) : state_commit(m->c->dir, e);
+    if (r < 0)
         return r;
     m->into_cgroup = clone_may_enter(&m->plan.namespaces) && cgroup_clone_fd(m->c->cgroup) >= 0;
-    return cgroup_save(m->c->cgroup, &m->c->state.cgroup, e);
+    return 0;
 }
 
 /* A joined mount namespace is as its owner made it: what would change it is refused. */
@@ -306,8 +325,8 @@ static int prepare(struct creation *m, bool wait, struct wharf_error *e)
     if ((r = namespaces_prepare(m->spec, &m->plan.namespaces, e)) < 0 ||
         (r = fill_state(m, e)) < 0 || (r = prepare_launch(m, e)) < 0 ||
         (r = prepare_hooks(m, e)) < 0 || (r = make_cgroup(m, e)) < 0 ||
-        (r = state_write(m->c->dir, &m->c->state, e)) < 0 || (r = prepare_root(m, e)) < 0 ||
-        (r = open_sync(m, e)) < 0 || (wait && (r = listen_for_start(m, e)) < 0))
+        (r = prepare_root(m, e)) < 0 || (r = open_sync(m, e)) < 0 ||
+        (wait && (r = listen_for_start(m, e)) < 0))
         return r;
     m->plan.spec = m->spec;
     m->plan.sync = m->child_sync;
@@ -387,6 +406,8 @@ static int serve_child(struct creation *m, struct wharf_error *e)
     }
     if (m->c->cgroup) {
         r = cgroup_attach(m->c->cgroup, pid, m->into_cgroup, e);
+        if (r == 0 && m->c->settings.cgroups == CONTAINER_CGROUPS_SYSTEMD)
+            r = save_cgroup(m, e); /* only now is it known where the scope is */
         if (r < 0)
             return r;
         if (m->plan.wait_attached && !sets_scheduler(m))

@@ -3,7 +3,8 @@
  * state.json and init. See state.h.
  *
  * state.json is written once by create-temporary-and-rename, so a reader sees all of it or nothing;
- * it lives on a tmpfs, so nothing is synced. Members that a reader does not know are ignored, and
+ * the cgroup is made between the two, so that no moment exists in which nothing names it. It lives
+ * on a tmpfs, so nothing is synced. Members that a reader does not know are ignored, and
  * absent ones have a default: an older and a newer minor version understand each other's.
  */
 #include "libcontainer/state.h"
@@ -15,6 +16,8 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "libcontainer/system.h"
+
+static const char plan_name[] = "state.json.plan";
 
 enum { STATE_MAX = 4 << 20, STAT_MAX = 1024 };
 
@@ -45,27 +48,54 @@ static void add_tree(struct buf *b, const char *name, json_t *tree)
         b->error = -ENOMEM;
 }
 
+static void format(struct buf *b, const struct state *s)
+{
+    buf_printf(b,
+               "{\"version\":1,\"owner\":%u,\"poststart\":%s,\"poststop\":%s,\"namespaces\":%llu",
+               s->owner, s->poststart ? "true" : "false", s->poststop ? "true" : "false",
+               (unsigned long long)s->namespaces);
+    add_member(b, "ociVersion", s->oci_version);
+    add_member(b, "bundle", s->bundle);
+    add_member(b, "rootfs", s->rootfs);
+    add_member(b, "created", s->created);
+    add_tree(b, "annotations", s->annotations);
+    add_tree(b, "cgroup", s->cgroup);
+    buf_str(b, "}\n");
+}
+
+static int cannot_write(int code, struct wharf_error *e)
+{
+    return err_code(e, code, "cannot write the container's state.json");
+}
+
 int state_write(int dir, const struct state *s, struct wharf_error *e)
 {
     autobuf struct buf b = BUF(STATE_MAX);
     int r;
 
-    buf_printf(&b,
-               "{\"version\":1,\"owner\":%u,\"poststart\":%s,\"poststop\":%s,\"namespaces\":%llu",
-               s->owner, s->poststart ? "true" : "false", s->poststop ? "true" : "false",
-               (unsigned long long)s->namespaces);
-    add_member(&b, "ociVersion", s->oci_version);
-    add_member(&b, "bundle", s->bundle);
-    add_member(&b, "rootfs", s->rootfs);
-    add_member(&b, "created", s->created);
-    add_tree(&b, "annotations", s->annotations);
-    add_tree(&b, "cgroup", s->cgroup);
-    buf_str(&b, "}\n");
+    format(&b, s);
     r = b.error ? b.error : file_replace(dir, "state.json", b.data, b.len, 0600, false);
-    return r < 0 ? err_code(e, r, "cannot write the container's state.json") : 0;
+    return r < 0 ? cannot_write(r, e) : 0;
 }
 
-int state_read(int dir, struct state *ret, struct wharf_error *e)
+int state_write_plan(int dir, const struct state *s, struct wharf_error *e)
+{
+    autoclose int fd = openat(dir, plan_name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    autobuf struct buf b = BUF(STATE_MAX);
+    int r = fd < 0 ? -errno : 0;
+
+    format(&b, s);
+    if (r == 0)
+        r = b.error ? b.error : fd_write_all(fd, b.data, b.len);
+    return r < 0 ? cannot_write(r, e) : 0;
+}
+
+int state_commit(int dir, struct wharf_error *e)
+{
+    return renameat(dir, plan_name, dir, "state.json") < 0 ? cannot_write(-errno, e) : 0;
+}
+
+static int read_from(int dir, const char *name, struct state *ret, struct wharf_error *e)
 {
     autofree char *text = NULL;
     autojson json_t *tree = NULL;
@@ -73,7 +103,7 @@ int state_read(int dir, struct state *ret, struct wharf_error *e)
     json_t *annotations = NULL, *group = NULL;
     json_int_t owner = 0, namespaces = 0;
     int poststart = 0, poststop = 0, r;
-    ssize_t len = file_read(dir, "state.json", STATE_MAX, &text);
+    ssize_t len = file_read(dir, name, STATE_MAX, &text);
     struct state s = { 0 };
 
     if (len < 0)
@@ -102,6 +132,16 @@ int state_read(int dir, struct state *ret, struct wharf_error *e)
     }
     *ret = s;
     return 0;
+}
+
+int state_read(int dir, struct state *ret, struct wharf_error *e)
+{
+    return read_from(dir, "state.json", ret, e);
+}
+
+int state_read_plan(int dir, struct state *ret)
+{
+    return read_from(dir, plan_name, ret, NULL);
 }
 
 /* State letter and start time from /proc/PID/stat; the command name before them may hold anything,

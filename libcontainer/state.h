@@ -17,9 +17,14 @@ struct state {
 
 void state_release(struct state *s);
 
+/* In two steps around what it tells of: a plan is nobody's state yet, but names what is to be
+ * removed if its writer is killed before the commit. state_write replaces the file at once. */
+int state_write_plan(int dir, const struct state *s, struct wharf_error *e);
+int state_commit(int dir, struct wharf_error *e);
 int state_write(int dir, const struct state *s, struct wharf_error *e);
 /* -ENOENT without a message: there is none. */
 int state_read(int dir, struct state *ret, struct wharf_error *e);
+int state_read_plan(int dir, struct state *ret);
 
 /* The first process: pids are reused, so its start time (proc(5), stat, field 22) goes with it. */
 struct state_init {

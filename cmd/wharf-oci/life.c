@@ -116,7 +116,8 @@ int command_delete(struct container_engine *engine, const struct options *o, str
     if (o->regex)
         return with_matching(engine, o, 0, delete_one, e);
     r = with_container(engine, o->args[0], o, 0, delete_one, e);
-    if (r == -ENOENT && o->force)
+    /* never finished, or damaged */
+    if (r < 0 && o->force)
         return container_engine_forget(engine, o->args[0], e);
     return r;
 }

@@ -77,27 +77,43 @@ static bool bearable(const struct cgroup *cg, int code)
     return cg->rootless && (code == -EACCES || code == -EPERM || code == -EROFS);
 }
 
-static int make_groups(struct cgroup *cg, const struct hierarchies *all, struct wharf_error *e)
+static int plan_groups(struct cgroup *cg, const struct hierarchies *all, struct wharf_error *e)
 {
-    bool adopt = cg->driver == CONTAINER_CGROUPS_SYSTEMD;
-    unsigned ancestors[CGROUP_HIERARCHIES_MAX] = { 0 };
-    int r = 0;
-
-    for (size_t i = 0; i < all->count && r == 0; i++) {
+    for (size_t i = 0; i < all->count; i++) {
         struct group *g = add_group(cg, &all->items[i], cg->path);
 
         if (!g)
-            r = err_nomem(e);
-        else
-            r = group_make(g, adopt, &ancestors[cg->count - 1], e);
+            return err_nomem(e);
+        g->made = true;
+    }
+    return 0;
+}
+
+/* The planned groups; those that can be done without are taken out of the list. */
+static int make_groups(struct cgroup *cg, struct wharf_error *e)
+{
+    bool adopt = cg->driver == CONTAINER_CGROUPS_SYSTEMD;
+    unsigned ancestors[CGROUP_HIERARCHIES_MAX] = { 0 };
+    size_t planned = cg->count;
+    int r = 0;
+
+    cg->count = 0;
+    for (size_t i = 0; i < planned && r == 0; i++) {
+        struct group *g = &cg->groups[cg->count];
+
+        *g = cg->groups[i];
+        g->made = false;
+        r = group_make(g, adopt, &ancestors[cg->count], e);
         if (r == 0 && g->v2 && cg->owner_uid != UINT32_MAX)
             r = group_delegate(g, cg->owner_uid, e);
-        if (g && bearable(cg, r)) {
-            group_unmake(g, ancestors[cg->count - 1]);
+        if (r < 0) {
+            group_unmake(g, ancestors[cg->count]);
             g->dir = fd_close(g->dir);
-            cg->count--;
-            r = 0;
+        } else {
+            cg->count++;
         }
+        if (bearable(cg, r))
+            r = 0;
     }
     while (r < 0 && cg->count > 0) {
         cg->count--;
@@ -151,7 +167,7 @@ static uint32_t available(const struct hierarchies *all)
     return bits;
 }
 
-int cgroup_create(struct cgroup **ret, const struct cgroup_options *o, struct wharf_error *e)
+int cgroup_plan(struct cgroup **ret, const struct cgroup_options *o, struct wharf_error *e)
 {
     auto_of(cgroup_close) struct cgroup *cg = cgroup_new(o->driver);
     struct hierarchies all = { .count = 0 };
@@ -172,8 +188,32 @@ int cgroup_create(struct cgroup **ret, const struct cgroup_options *o, struct wh
     if (r == 0 && cg->driver == CONTAINER_CGROUPS_FILES && all.count > 0) {
         r = choose_path(cg, o, &all, e);
         if (r == 0)
-            r = make_groups(cg, &all, e);
+            r = plan_groups(cg, &all, e);
     }
+    if (r < 0)
+        return r;
+    *ret = take_ptr(&cg);
+    return 0;
+}
+
+int cgroup_make(struct cgroup *cg, struct wharf_error *e)
+{
+    size_t planned = cg->count;
+    int r = make_groups(cg, e);
+    bool same = cg->count == planned;
+
+    for (size_t i = 0; i < cg->count; i++)
+        same = same && cg->groups[i].made;
+    return r < 0 ? r : same ? 0 : 1;
+}
+
+int cgroup_create(struct cgroup **ret, const struct cgroup_options *options, struct wharf_error *e)
+{
+    auto_of(cgroup_close) struct cgroup *cg = NULL;
+    int r = cgroup_plan(&cg, options, e);
+
+    if (r == 0)
+        r = cgroup_make(cg, e);
     if (r < 0)
         return r;
     *ret = take_ptr(&cg);
@@ -242,7 +282,9 @@ static int adopt_scope(struct cgroup *cg, pid_t pid, struct wharf_error *e)
     if (r == 0)
         r = find_scope(cg, &all, pid, e);
     if (r == 0)
-        r = make_groups(cg, &all, e);
+        r = plan_groups(cg, &all, e);
+    if (r == 0)
+        r = make_groups(cg, e);
     if (r < 0)
         systemd_unit_stop(cg->unit, NULL);
     return r;

@@ -33,6 +33,14 @@ struct cgroup_options {
  */
 int cgroup_create(struct cgroup **ret, const struct cgroup_options *options, struct wharf_error *e);
 
+/* The same in two steps, so that what will be made can be written down before it exists: a plan
+ * claims that it makes all of its groups. cgroup_make tells 1 where that did not come true: a group
+ * was there before, or could not be made and is done without. cgroup_unplan undoes one that may be
+ * made, half made or not: it removes what is empty, since the rest is somebody else's. */
+int cgroup_plan(struct cgroup **ret, const struct cgroup_options *options, struct wharf_error *e);
+int cgroup_make(struct cgroup *cg, struct wharf_error *e);
+void cgroup_unplan(struct cgroup *cg);
+
 /* A v2 directory for clone3's CLONE_INTO_CGROUP, or -1 where there is none (then only attach
  * works). */
 int cgroup_clone_fd(struct cgroup *cg);

@@ -82,6 +82,12 @@ static int stop_scope(struct cgroup *cg, bool force, int64_t deadline, struct wh
     return systemd_unit_stop(cg->unit, e);
 }
 
+void cgroup_unplan(struct cgroup *cg)
+{
+    for (size_t i = 0; i < cg->count; i++)
+        remove_dir(cg->groups[i].path);
+}
+
 int cgroup_remove(struct cgroup *cg, bool force, struct wharf_error *e)
 {
     int64_t deadline = clock_ms() + GROUP_WAIT_MS;

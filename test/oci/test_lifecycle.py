@@ -2,6 +2,7 @@
 """The operations and states of runtime.md, and the command line that runc and crun agree on."""
 import json
 import os
+import random
 import re
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import time
 
 import pytest
 
+from lib import cgroups
 from lib.bundle import DEFAULT
 
 SLEEP = {"process.args": ["sleep", "1000"]}
@@ -568,3 +570,42 @@ def test_log_file(oci):
     with open("/tmp/w/log") as f:
         entry = json.loads(f.read().splitlines()[-1])
     assert entry["level"] == "error" and entry["msg"] and entry["time"]
+
+
+def groups_of(oci):
+    return [path for path in cgroups.directories() if oci.world.key in path]
+
+
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("command", [pytest.param(c, marks=pytest.mark.spec("runc(8)")) for c in ("create", "run")])
+def test_killed_at_any_point(oci, command):
+    """What a runtime leaves that is killed while it makes a container, `delete --force` removes."""
+    bundle = oci.bundle({"process.args": ["sleep", "1000"]})
+    rng = random.Random(7)
+    for _ in range(100):
+        name = oci.name()
+        child = subprocess.Popen(oci.runtime.command(command, "--bundle", bundle.path, name), stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0, 0.025))
+        child.kill()
+        child.wait()
+        done = oci.runtime.call("delete", "--force", name)
+        assert done.code == 0, done.err
+        assert oci.runtime.state(name) is None
+    assert not groups_of(oci)
+
+
+@pytest.mark.spec("runc(8)")
+def test_damaged_state_is_removed_by_force(oci):
+    if oci.runtime.name != "wharf-oci":
+        pytest.skip("where its state is, and in what form, is a runtime's own affair")
+    with oci.running() as name:
+        pid = oci.runtime.state(name)["pid"]
+        with open(os.path.join("/run/oci", name, "state.json"), "w") as f:
+            f.write("{")
+        assert not oci.runtime.call("delete", name)
+        done = oci.runtime.call("delete", "--force", name)
+        assert done.code == 0, done.err
+        assert not os.path.exists(f"/proc/{pid}") and not os.path.exists(os.path.join("/run/oci", name))
+        for path in groups_of(oci):
+            os.rmdir(path)
