@@ -571,12 +571,18 @@ static int in_window(struct chan_session *s, const struct spdy_frame *f)
 static int in_ping(struct chan_session *s, const struct spdy_frame *f)
 {
     struct spdy *d = spdy_of(s);
+    bool theirs = (f->value & 1) == (s->accepting ? 1u : 0u);
 
-    if ((f->value & 1) == (s->accepting ? 1u : 0u) && out_pending(&s->out) < OUT_MAX) {
+    if (d->goaway_sent && d->goaway_received)
+        return 0; /* the peer may be gone, and an answer would fail */
+    if (theirs && out_pending(&s->out) < OUT_MAX) {
         spdy_write_ping(&d->frame, f->value);
         spdy_say(s);
+    } else if (d->goaway_sent && f->value == d->last_ping) {
+        d->goaway_received = true;
+        spdy_maybe_goaway(s);
     }
-    return 0;
+    return s->ended;
 }
 
 static int in_goaway(struct chan_session *s, const struct spdy_frame *f)

@@ -228,7 +228,9 @@ void spdy_maybe_goaway(struct chan_session *s)
         return;
     if (d->goaway_wanted && !d->goaway_sent) {
         d->goaway_sent = true;
+        d->last_ping = d->next_ping;
         spdy_write_goaway(&d->frame, d->last_id, 0);
+        spdy_write_ping(&d->frame, d->last_ping);
         spdy_say(s);
     }
     if (d->goaway_received && !s->goodbye_received)

@@ -58,9 +58,10 @@ int spdy_say_reset(struct chan_session *s, struct spdy_stream *st, uint32_t stat
 int spdy_say_reply(struct chan_session *s, uint32_t id)
 {
     struct spdy *d = spdy_of(s);
-    const struct spdy_header ok = { d->old ? "status" : ":status", "200" };
+    const struct spdy_header ok[] = { { ":status", "200" }, { "status", "200" } };
 
-    spdy_write_headers(d->codec, &d->frame, SPDY_SYN_REPLY, id, 0, 0, &ok, 1);
+    /* the Go library of 0.1 says "status"; what reads a status at all reads ":status" */
+    spdy_write_headers(d->codec, &d->frame, SPDY_SYN_REPLY, id, 0, 0, ok, d->old ? 2 : 1);
     return spdy_say(s);
 }
 

@@ -58,10 +58,12 @@ struct spdy {
     uint32_t next_id, last_id; /* of ours, of the peer's */
     uint64_t next_ref, arrivals;
     uint32_t next_ping;
-    bool enforced; /* the peer has spoken of windows: it means them */
+    uint32_t last_ping; /* behind our GOAWAY: its answer shows that the peer has seen that */
+    bool enforced;      /* the peer has spoken of windows: it means them */
     int64_t send_window, initial_window;
     uint32_t received; /* not yet given back to the connection's window */
-    bool goaway_wanted, goaway_sent, goaway_received;
+    bool goaway_wanted, goaway_sent;
+    bool goaway_received; /* or last_ping was answered: some peers say nothing of themselves */
 };
 
 static inline struct spdy *spdy_of(const struct chan_session *s)

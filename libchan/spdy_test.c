@@ -604,6 +604,106 @@ static void test_golden_answers(void **state)
     chan_msg_free(m);
 }
 
+/* Reads whatever a session brings, to its end. */
+static void read_to_the_end(struct chan_session *s)
+{
+    struct chan_msg *m = chan_msg_new();
+    struct chan_rx *rx;
+
+    while (chan_accept(s, SOON, &rx, NULL) == 0) {
+        while (chan_recv(rx, m, SOON, NULL) == 0)
+            ;
+        chan_rx_unref(rx);
+    }
+    chan_msg_free(m);
+    chan_session_unref(s);
+}
+
+static struct chan_session *fed(const char *bytes, size_t len, bool old, int *ret_fd)
+{
+    const struct chan_options o = { .dialects = { old ? chan_dialect_spdy_010()
+                                                      : chan_dialect_spdy_2015() } };
+    int fds[2], size = CAPTURE_MAX;
+    struct chan_session *s;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    assert_int_equal(chan_attach(fds[1], true, &o, &s, NULL), 0);
+    assert_int_equal(send(fds[0], bytes, len, MSG_NOSIGNAL), len);
+    *ret_fd = fds[0];
+    return s;
+}
+
+/* The peer dies at each border of its frames, and within each frame: an error or an end, at once.
+ */
+static void die_everywhere(const char *name, bool old)
+{
+    autofree char *path = str_format("%s/%s", CHAN_GOLDEN, name);
+    char *bytes = NULL;
+    ssize_t len = file_read(AT_FDCWD, path, CAPTURE_MAX, &bytes);
+    size_t at = 0;
+    int fd;
+
+    if (len < 0) {
+        print_message("skipped: %s is absent\n", path);
+        skip();
+    }
+    while (at + 8 < (size_t)len) {
+        const uint8_t *p = (const uint8_t *)bytes + at;
+
+        at += 8 + ((size_t)p[5] << 16 | (size_t)p[6] << 8 | p[7]);
+        for (size_t n = at - 1; n <= at; n++) {
+            struct chan_session *s = fed(bytes, n, old, &fd);
+
+            close(fd);
+            read_to_the_end(s);
+        }
+    }
+    free(bytes);
+}
+
+static void test_peer_dies(void **state)
+{
+    (void)state;
+    die_everywhere("d3-client-to-server.bin", false);
+    die_everywhere("d2-client-to-server.bin", true);
+}
+
+/* Frames that no peer may send: the connection ends, and the error names the fault. */
+static void test_hostile(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+        const char *fault;
+    } cases[] = {
+#define CASE(text, fault) { text, sizeof(text) - 1, fault }
+        CASE("\x80\x02\x00\x01\x00\x00\x00\x0a", "version"),
+        CASE("\x80\x03\x00\x05\x00\x00\x00\x00", "type 5"),
+        CASE("\x00\x00\x00\x01\x00\x00\x00\x01\xc0", "never opened"),
+        CASE("\x00\x00\x00\x02\x00\x00\x00\x01\xc0", "never opened"),
+        CASE("\x80\x03\x00\x09\x00\x00\x00\x08\x00\x00\x00\x00\x7f\xff\xff\xff", "2^31"),
+        CASE("\x80\x03\x00\x03\x00\x00\x00\x08\x00\x00\x00\x07\x00\x00\x00\x05", "never opened"),
+        CASE("\x80\x03\x00\x01\x00\x00\x00\x0c\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00xx",
+             "header block"),
+    };
+
+    int fd;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct chan_session *s = fed(cases[i].bytes, cases[i].len, false, &fd);
+        struct wharf_error e = { 0 };
+        struct chan_rx *rx;
+
+        assert_int_equal(chan_accept(s, SOON, &rx, &e), -ECONNRESET);
+        if (!strstr(e.message, cases[i].fault))
+            fail_msg("'%s' does not say '%s'", e.message, cases[i].fault);
+        chan_session_unref(s);
+        close(fd);
+    }
+}
+
 #define EACH(test)                                                                                 \
     { #test " 2015", test, NULL, NULL, (void *)chan_dialect_spdy_2015() },                         \
     {                                                                                              \
@@ -625,6 +725,8 @@ int main(void)
         cmocka_unit_test(test_golden_2015),
         cmocka_unit_test(test_golden_010),
         cmocka_unit_test(test_golden_answers),
+        cmocka_unit_test(test_peer_dies),
+        cmocka_unit_test(test_hostile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
