@@ -223,8 +223,10 @@ int path_remove_tree(int dirfd, const char *name)
 
 int path_make_dirs(const char *path, mode_t mode)
 {
+    /* mostly it is there, or its parent is */
+    if (mkdir(path, mode) == 0 || errno == EEXIST)
+        return 0;
     autofree char *copy = strdup(path);
-
     if (!copy)
         return -ENOMEM;
     for (char *p = copy + 1;; p++) {

@@ -53,12 +53,22 @@ void container_sweep(struct engine *en, const char *id)
         unlink(endpoint.data);
 }
 
+/* Whoever finds the record in this state, with nobody at work, removes it: no need to say so. */
+static bool ends_removed(const struct record *r)
+{
+    return r->state == STATE_CREATING || r->state == STATE_REMOVING ||
+           (r->auto_remove && r->state != STATE_CREATED && r->state != STATE_EXITED);
+}
+
 int record_forget(struct engine *en, struct record *r, struct wharf_error *e)
 {
     struct image_store *images;
+    int code = 0;
 
-    r->state = STATE_REMOVING;
-    int code = store_update(en->store, r, e);
+    if (!ends_removed(r)) {
+        r->state = STATE_REMOVING;
+        code = store_update(en->store, r, e);
+    }
     if (code < 0)
         return code;
     container_sweep(en, r->id);
@@ -93,11 +103,12 @@ static void read_exit(struct engine *en, struct record *r)
 
 static int repair_ended(struct engine *en, struct record *r, struct wharf_error *e)
 {
+    if (r->auto_remove) {
+        int code = record_forget(en, r, e);
+        return code < 0 ? code : -ENOENT;
+    }
     read_exit(en, r);
-    if (!r->auto_remove)
-        return store_update(en->store, r, e);
-    int code = record_forget(en, r, e);
-    return code < 0 ? code : -ENOENT;
+    return store_update(en->store, r, e);
 }
 
 /* Killed between writing STARTING and writing RUNNING. */

@@ -10,6 +10,7 @@
  * The trap: the attributes of the root directory are those of `upper`, so it gets those of the top
  * layer's root when it is made.
  */
+#include "libimage/collect.h"
 #include "libimage/copy.h"
 #include "libimage/layer.h"
 #include "libimage/resolve.h"
@@ -19,6 +20,7 @@
 
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 
@@ -172,35 +174,50 @@ static int open_root(struct image_store *store, const struct image *image, int d
     return 0;
 }
 
-static int unpack(struct image_store *store, const struct image *image, const char *name,
-                  struct reporter *reporter, struct wharf_error *e)
+static int unpack(struct image_store *store, const struct image *image, struct reporter *reporter,
+                  struct wharf_error *e)
 {
     struct intake in = { 0 };
     int r = intake_begin(&in, store, e);
 
-    /* registered under the lease: from here on collection sees it */
     if (r == 0)
-        r = roots_put(store, name, &image->digest, e);
-    if (r == 0) {
         r = layers_unpack(&in, image, reporter, e);
-        if (r > 0)
-            r = intake_publish(&in, e);
-        if (r < 0)
-            image_root_release(store, name, NULL);
-    }
+    if (r > 0)
+        r = intake_publish(&in, e);
     intake_end(&in);
-    return r;
+    return MIN(r, 0);
 }
 
-static bool all_unpacked(struct image_store *store, const struct image *image, const char *name)
+static bool all_unpacked(struct image_store *store, const struct image *image)
 {
-    struct digest have;
-
     for (size_t i = 0; i < image->info.layer_count; i++) {
         if (!store_has_layer(store, image->chains[i].text))
             return false;
     }
-    return roots_get(store, name, &have) == 0 && digest_equal(&have, &image->digest);
+    return true;
+}
+
+/* Under the lease, so that collection sees the root, or we see what it took. A transient root is
+ * not synced: it does not outlive the machine's next start. */
+static int use_layers(struct image_store *store, const struct image *image, const char *name,
+                      const struct image_root_options *o, struct wharf_error *e)
+{
+    struct reporter reporter = { .lock = PTHREAD_MUTEX_INITIALIZER,
+                                 .progress = o->progress,
+                                 .arg = o->arg };
+    autoclose int lease = store_lock(store, "lease", LOCK_SH);
+
+    if (lease < 0)
+        return err_code(e, lease, "cannot lock image store '%s'", store->path);
+    int r = roots_put(store, name, &image->digest, !o->transient, e);
+    if (r == 0 && !all_unpacked(store, image)) {
+        r = unpack(store, image, &reporter, e);
+        if (r < 0)
+            image_root_release(store, name, NULL);
+    }
+    lease = fd_close(lease);
+    collect_if_wanted(store);
+    return r;
 }
 
 int image_root_prepare(struct image_store *store, const struct image *image, const char *name,
@@ -208,17 +225,13 @@ int image_root_prepare(struct image_store *store, const struct image *image, con
                        struct image_root **ret, struct wharf_error *e)
 {
     struct image_root_options o = { 0 };
-    struct reporter reporter = { .lock = PTHREAD_MUTEX_INITIALIZER };
-    int r = 0;
+    int r;
 
     if (options)
         memcpy(&o, options, MIN(options->size, sizeof(o)));
     if (!roots_name_valid(name))
         return err_invalid(e, "'%.150s' is not a name for a root", name);
-    reporter.progress = o.progress;
-    reporter.arg = o.arg;
-    if (!all_unpacked(store, image, name))
-        r = unpack(store, image, name, &reporter, e);
+    r = use_layers(store, image, name, &o, e);
     if (r < 0)
         return r;
     r = open_root(store, image, container_dir, o.kind, ret, e);

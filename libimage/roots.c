@@ -29,7 +29,7 @@ int roots_get(struct image_store *store, const char *name, struct digest *ret)
 }
 
 int roots_put(struct image_store *store, const char *name, const struct digest *digest,
-              struct wharf_error *e)
+              bool durable, struct wharf_error *e)
 {
     struct digest have;
     int r = roots_get(store, name, &have);
@@ -38,7 +38,7 @@ int roots_put(struct image_store *store, const char *name, const struct digest *
         return 0;
     if (r == 0)
         return err_set(e, -EEXIST, WHARF_ERROR_CONFLICT, "root '%s' has another image", name);
-    r = file_replace(store->roots, name, digest->text, strlen(digest->text), 0600, true);
+    r = file_replace(store->roots, name, digest->text, strlen(digest->text), 0600, durable);
     return r < 0 ? err_code(e, r, "cannot register root '%s'", name) : 0;
 }
 

@@ -12,8 +12,8 @@ bool roots_use(struct image_store *store, const char *digest, char *user);
 bool roots_name_valid(const char *name);
 /* -ENOENT: nobody has that name. */
 int roots_get(struct image_store *store, const char *name, struct digest *ret);
-/* -EEXIST: the name is taken for another image. */
+/* -EEXIST: the name is taken for another image. `durable`: also after a power cut. */
 int roots_put(struct image_store *store, const char *name, const struct digest *digest,
-              struct wharf_error *e);
+              bool durable, struct wharf_error *e);
 
 #endif

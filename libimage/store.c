@@ -53,9 +53,12 @@ static int open_part(int dir, const char *name, mode_t mode, int *ret)
 {
     int fd;
 
-    if (mkdirat(dir, name, mode) < 0 && errno != EEXIST)
-        return -errno;
     fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        if (mkdirat(dir, name, mode) < 0 && errno != EEXIST)
+            return -errno;
+        fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
     if (fd < 0)
         return -errno;
     *ret = fd;
