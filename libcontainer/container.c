@@ -13,6 +13,7 @@
 #include "libcontainer/events.h"
 #include "libcontainer/handle.h"
 #include "libcontainer/hooks.h"
+#include "libcontainer/rdt.h"
 #include "libcontainer/system.h"
 
 enum { DESTROY_WAIT_MS = 10000 };
@@ -410,6 +411,15 @@ static int end_init(struct container *c, struct wharf_error *e)
     return 0;
 }
 
+static int remove_rdt(struct container *c, struct wharf_error *e)
+{
+    const struct spec_intel_rdt unsaid = { .clos_id = c->state.rdt };
+    autoclose int mount = rdt_open(&unsaid, NULL);
+
+    /* a mount that is gone took its classes with it */
+    return mount < 0 ? 0 : rdt_remove(mount, c->state.rdt, e);
+}
+
 int container_destroy(struct container *c, struct wharf_error *e)
 {
     struct cgroup *cg = NULL;
@@ -421,6 +431,8 @@ int container_destroy(struct container *c, struct wharf_error *e)
             removed = cgroup_remove(cg, true, r < 0 ? NULL : e);
         r = r < 0 ? r : removed;
     }
+    if (r == 0 && c->state.rdt_made)
+        r = remove_rdt(c, e);
     if (r < 0)
         return r; /* the directory stays, so that the next delete can try again */
     r = path_remove_tree(c->root, c->id);

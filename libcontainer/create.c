@@ -21,6 +21,7 @@
 #include "libcontainer/handle.h"
 #include "libcontainer/init.h"
 #include "libcontainer/netlink.h"
+#include "libcontainer/rdt.h"
 #include "libcontainer/system.h"
 #include "libcontainer/talk.h"
 
@@ -34,6 +35,7 @@ struct creation {
     int sync;       /* our side */
     int child_sync; /* the child's, until it exists */
     int listener;
+    int rdt;   /* the resctrl mount, or -1 */
     bool made; /* the state directory is ours to remove */
     bool into_cgroup;
 };
@@ -175,6 +177,36 @@ static int make_cgroup(struct creation *m, struct wharf_error *e)
         return r;
     m->into_cgroup = clone_may_enter(&m->plan.namespaces) && cgroup_clone_fd(m->c->cgroup) >= 0;
     return 0;
+}
+
+static int plan_rdt(struct creation *m, struct wharf_error *e)
+{
+    const struct spec_intel_rdt *rdt = m->spec->linux_->intel_rdt;
+    struct state *s = &m->c->state;
+    int r;
+
+    if (!rdt)
+        return 0;
+    s->rdt = strdup(rdt->clos_id ? rdt->clos_id : m->c->id);
+    if (!s->rdt)
+        return err_nomem(e);
+    m->rdt = rdt_open(rdt, e);
+    r = m->rdt < 0 ? m->rdt : rdt_plan(m->rdt, s->rdt, rdt, e);
+    s->rdt_made = r == 1;
+    return r < 0 ? r : 0;
+}
+
+/* The state says already that it will be ours; if another was faster, that is taken back. */
+static int make_rdt(struct creation *m, struct wharf_error *e)
+{
+    struct state *s = &m->c->state;
+    int r = m->rdt < 0 ? 0 : rdt_make(m->rdt, s->rdt, m->spec->linux_->intel_rdt, e);
+    bool lost = r == 0 && s->rdt_made;
+
+    s->rdt_made = r == 1;
+    if (r < 0)
+        return r;
+    return lost ? state_write(m->c->dir, s, e) : 0;
 }
 
 /* A joined mount namespace is as its owner made it: what would change it is refused. */
@@ -324,8 +356,8 @@ static int prepare(struct creation *m, bool wait, struct wharf_error *e)
 
     if ((r = namespaces_prepare(m->spec, &m->plan.namespaces, e)) < 0 ||
         (r = fill_state(m, e)) < 0 || (r = prepare_launch(m, e)) < 0 ||
-        (r = prepare_hooks(m, e)) < 0 || (r = make_cgroup(m, e)) < 0 ||
-        (r = prepare_root(m, e)) < 0 || (r = open_sync(m, e)) < 0 ||
+        (r = prepare_hooks(m, e)) < 0 || (r = plan_rdt(m, e)) < 0 || (r = make_cgroup(m, e)) < 0 ||
+        (r = make_rdt(m, e)) < 0 || (r = prepare_root(m, e)) < 0 || (r = open_sync(m, e)) < 0 ||
         (wait && (r = listen_for_start(m, e)) < 0))
         return r;
     m->plan.spec = m->spec;
@@ -417,6 +449,8 @@ static int serve_child(struct creation *m, struct wharf_error *e)
         if (m->plan.wait_attached && sets_scheduler(m) && r == 0)
             sync_send(m->sync, SYNC_ATTACHED, 0, -1);
     }
+    if (r == 0 && m->rdt >= 0)
+        r = rdt_attach(m->rdt, m->c->state.rdt, pid, e);
     if (r < 0 || (r = give_net_devices(m, e)) < 0 || (r = save_config(m, e)) < 0)
         return r;
     return state_write_init(m->c->dir, pid, e);
@@ -475,6 +509,7 @@ static void release(struct creation *m)
     fd_close(m->sync);
     fd_close(m->child_sync);
     fd_close(m->listener);
+    fd_close(m->rdt);
     arena_free(m->arena);
 }
 
@@ -495,7 +530,7 @@ static int create(struct container_engine *engine, const char *id,
 {
     struct container_start_options start = CONTAINER_START_OPTIONS;
     struct creation m = {
-        .spec = spec, .start = &start, .sync = -1, .child_sync = -1, .listener = -1
+        .spec = spec, .start = &start, .sync = -1, .child_sync = -1, .listener = -1, .rdt = -1
     };
     int r;
 

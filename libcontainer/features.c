@@ -74,7 +74,7 @@ static json_t *features_linux(void)
         /**/
         "apparmor", "enabled", 1, "selinux", "enabled", 1,
         /**/
-        "intelRdt", "enabled", 1, "schemata", 1, "monitoring", 1,
+        "intelRdt", "enabled", 1, "schemata", 1, "monitoring", 0,
         /**/
         "memoryPolicy", "modes", words(spec_memory_mode_words), "flags",
         words(spec_memory_flag_words),
@@ -102,8 +102,7 @@ int container_features_json(char **ret_json, struct wharf_error *error)
         NULL
     };
     /* features.md: annotations of a config.json that could change more than the container */
-    static const char *const unsafe[] = { "org.criu.config", "org.systemd.property.", "run.oci.",
-                                          NULL };
+    static const char *const unsafe[] = { "org.systemd.property.", NULL };
     autojson json_t *document =
         json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", /**/
                   "ociVersionMin", "1.0.0", "ociVersionMax", "1.3.0", "hooks", strings(hooks),

@@ -27,6 +27,7 @@ void state_release(struct state *s)
     free(s->bundle);
     free(s->rootfs);
     free(s->created);
+    free(s->rdt);
     json_decref(s->annotations);
     json_decref(s->cgroup);
     *s = (struct state){ 0 };
@@ -58,6 +59,8 @@ static void format(struct buf *b, const struct state *s)
     add_member(b, "bundle", s->bundle);
     add_member(b, "rootfs", s->rootfs);
     add_member(b, "created", s->created);
+    if (s->rdt)
+        add_member(b, s->rdt_made ? "rdtMade" : "rdt", s->rdt);
     add_tree(b, "annotations", s->annotations);
     add_tree(b, "cgroup", s->cgroup);
     buf_str(b, "}\n");
@@ -99,7 +102,8 @@ static int read_from(int dir, const char *name, struct state *ret, struct wharf_
 {
     autofree char *text = NULL;
     autojson json_t *tree = NULL;
-    const char *version = "", *bundle = "", *rootfs = "", *created = "";
+    const char *version = "", *bundle = "", *rootfs = "", *created = "", *rdt = NULL,
+               *rdt_made = NULL;
     json_t *annotations = NULL, *group = NULL;
     json_int_t owner = 0, namespaces = 0;
     int poststart = 0, poststop = 0, r;
@@ -111,10 +115,11 @@ static int read_from(int dir, const char *name, struct state *ret, struct wharf_
     r = json_read(text, (size_t)len, JSON_LIMITS, "state.json", &tree, e);
     if (r < 0)
         return r;
-    if (json_unpack(tree, "{s?s s?s s?s s?s s?I s?I s?b s?b s?o s?o}", "ociVersion", &version,
-                    "bundle", &bundle, "rootfs", &rootfs, "created", &created, "owner", &owner,
-                    "namespaces", &namespaces, "poststart", &poststart, "poststop", &poststop,
-                    "annotations", &annotations, "cgroup", &group) < 0)
+    if (json_unpack(tree, "{s?s s?s s?s s?s s?I s?I s?b s?b s?s s?s s?o s?o}", "ociVersion",
+                    &version, "bundle", &bundle, "rootfs", &rootfs, "created", &created, "owner",
+                    &owner, "namespaces", &namespaces, "poststart", &poststart, "poststop",
+                    &poststop, "rdt", &rdt, "rdtMade", &rdt_made, "annotations", &annotations,
+                    "cgroup", &group) < 0)
         return err_set(e, -EINVAL, WHARF_ERROR_CORRUPT, "state.json: a member has a wrong type");
     s = (struct state){ .oci_version = strdup(version),
                         .bundle = strdup(bundle),
@@ -123,10 +128,14 @@ static int read_from(int dir, const char *name, struct state *ret, struct wharf_
                         .owner = (uint32_t)owner,
                         .poststart = poststart,
                         .poststop = poststop,
+                        .rdt = rdt_made ? strdup(rdt_made)
+                               : rdt    ? strdup(rdt)
+                                        : NULL,
+                        .rdt_made = rdt_made,
                         .annotations = json_incref(annotations),
                         .cgroup = json_incref(group),
                         .namespaces = (uint64_t)namespaces };
-    if (!s.oci_version || !s.bundle || !s.rootfs || !s.created) {
+    if (!s.oci_version || !s.bundle || !s.rootfs || !s.created || ((rdt || rdt_made) && !s.rdt)) {
         state_release(&s);
         return err_nomem(e);
     }

@@ -12,6 +12,8 @@ struct state {
     bool poststart, poststop; /* there are such hooks: config.json has to be read for them */
     json_t *annotations;      /* object or NULL */
     json_t *cgroup;           /* for cgroup_load; NULL: no cgroup */
+    char *rdt;                /* class of Intel RDT, or NULL */
+    bool rdt_made;            /* by us, so ours to remove */
     uint64_t namespaces;      /* CLONE_NEW*: what exec has to join */
 };
 
