@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <strings.h>
+#include <sys/auxv.h>
 #include "base/buf.h"
 #include "base/str.h"
 
@@ -140,6 +141,21 @@ static int check_folded(json_t *tree, const char *what, struct wharf_error *e)
     return 0;
 }
 
+/* Jansson's tables need a number that a document's author cannot know. The kernel has given every
+ * program 16 random bytes already: no need to open /dev/urandom. Only the first call counts. */
+static void seed_hashes(void)
+{
+    const void *random = (const void *)(uintptr_t)getauxval(AT_RANDOM);
+    uint64_t words[2];
+
+    if (!random)
+        return; /* jansson finds a seed itself */
+    /* libc's stack guard is made of the same bytes: mixed, so that the seed does not tell it */
+    memcpy(words, random, sizeof(words));
+    words[0] = (words[0] ^ words[1] >> 29) * 0xbf58476d1ce4e5b9;
+    json_object_seed((size_t)(words[0] >> 32 ^ words[1]) | 1);
+}
+
 int json_read(const char *text, size_t len, struct json_limits limits, const char *what,
               json_t **ret, struct wharf_error *e)
 {
@@ -150,6 +166,7 @@ int json_read(const char *text, size_t len, struct json_limits limits, const cha
     struct scan found;
     int r;
 
+    seed_hashes();
     if (len > limits.size)
         return err_set(e, -EFBIG, WHARF_ERROR_LIMIT, "%s: %zu bytes, the limit is %zu", what, len,
                        limits.size);

@@ -420,6 +420,16 @@ static int remove_rdt(struct container *c, struct wharf_error *e)
     return mount < 0 ? 0 : rdt_remove(mount, c->state.rdt, e);
 }
 
+/* By the names that we know; the tree is walked only if there is something else. */
+static int remove_state(struct container *c)
+{
+    static const char *const files[] = { "init", "config.json", "state.json" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+        unlinkat(c->dir, files[i], 0);
+    return unlinkat(c->root, c->id, AT_REMOVEDIR) == 0 ? 0 : path_remove_tree(c->root, c->id);
+}
+
 int container_destroy(struct container *c, struct wharf_error *e)
 {
     struct cgroup *cg = NULL;
@@ -435,7 +445,7 @@ int container_destroy(struct container *c, struct wharf_error *e)
         r = remove_rdt(c, e);
     if (r < 0)
         return r; /* the directory stays, so that the next delete can try again */
-    r = path_remove_tree(c->root, c->id);
+    r = remove_state(c);
     return r < 0 ? err_code(e, r, "cannot remove the state of container '%s'", c->id) : 0;
 }
 

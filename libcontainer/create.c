@@ -110,7 +110,7 @@ static int fill_state(struct creation *m, struct wharf_error *e)
 {
     const struct container_spec *spec = m->spec;
     struct state *s = &m->c->state;
-    char now[40];
+    char now[STATE_TIME_MAX];
     int r = name_paths(m, s, e);
 
     if (r < 0)

@@ -231,14 +231,30 @@ int state_open_init(const struct state_init *init)
     return start != init->start_time || letter == 'Z' || letter == 'X' ? -ESRCH : take_fd(&pidfd);
 }
 
-void state_now(char text[40])
+/* The date of a day counted from 1970-01-01, in the Gregorian calendar whose year begins in March,
+ * so that a leap day is the last one: 146097 days are 400 years. */
+static void civil_date(int64_t day, unsigned *ret_year, unsigned *ret_month, unsigned *ret_day)
+{
+    const uint64_t since = (uint64_t)day + 719468; /* 0000-03-01 */
+    const unsigned of_era = (unsigned)(since % 146097);
+    const unsigned year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    const unsigned of_year = of_era - (365 * year + year / 4 - year / 100);
+    const unsigned month = (5 * of_year + 2) / 153; /* from March */
+
+    *ret_day = of_year - (153 * month + 2) / 5 + 1;
+    *ret_month = month < 10 ? month + 3 : month - 9;
+    *ret_year = year + (unsigned)(since / 146097) * 400 + (*ret_month <= 2);
+}
+
+/* Not by gmtime_r and strftime: even for UTC they read /etc/localtime. */
+void state_now(char text[STATE_TIME_MAX])
 {
     struct timespec now;
-    struct tm utc;
-    size_t n;
+    unsigned year, month, day, second;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &utc);
-    n = strftime(text, 40, "%Y-%m-%dT%H:%M:%S", &utc);
-    snprintf(text + n, 40 - n, ".%09ldZ", now.tv_nsec);
+    civil_date(now.tv_sec / 86400, &year, &month, &day);
+    second = (unsigned)(now.tv_sec % 86400);
+    snprintf(text, STATE_TIME_MAX, "%04u-%02u-%02uT%02u:%02u:%02u.%09uZ", year, month, day,
+             second / 3600, second / 60 % 60, second % 60, (unsigned)now.tv_nsec);
 }

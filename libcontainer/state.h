@@ -41,7 +41,8 @@ int state_read_init(int dir, struct state_init *ret);
  * somebody else's by now. */
 int state_open_init(const struct state_init *init);
 
-/* The time now, as `created` wants it. */
-void state_now(char text[40]);
+/* The time now, as `created` wants it: 30 bytes; the compiler counts with the widest numbers. */
+#define STATE_TIME_MAX 96
+void state_now(char text[STATE_TIME_MAX]);
 
 #endif

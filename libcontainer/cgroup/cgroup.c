@@ -233,9 +233,22 @@ bool cgroup_clone_covers(struct cgroup *cg)
     return cg->count == 1 && cgroup_clone_fd(cg) >= 0;
 }
 
+/* Into a group that was made a moment ago and of which nothing else is needed, by its path: on v1
+ * that saves two of four system calls in each hierarchy. */
+static int write_pid(struct group *g, const char *pid)
+{
+    char path[GROUP_PATH_MAX];
+
+    if (g->dir >= 0 || !g->made)
+        return group_write(g, "cgroup.procs", pid);
+    if ((size_t)snprintf(path, sizeof(path), "%s/cgroup.procs", g->path) >= sizeof(path))
+        return -ENAMETOOLONG;
+    return file_write(AT_FDCWD, path, pid);
+}
+
 static int enter(struct group *g, const char *pid, struct wharf_error *e)
 {
-    int r = group_write(g, "cgroup.procs", pid);
+    int r = write_pid(g, pid);
 
     if (r == -EBUSY && g->v2)
         return err_set(

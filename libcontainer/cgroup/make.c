@@ -137,13 +137,15 @@ static int fill_cpuset(struct group *g, const char *path, bool fresh)
     static const char *const files[] = { "cpuset.cpus", "cpuset.mems" };
     const char *slash = strrchr(path, '/');
     char parent_path[GROUP_PATH_MAX];
-    autoclose int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), parent = -1;
+    autoclose int dir = -1, parent = -1;
     int r;
 
+    if ((size_t)(slash - path) < g->mount_len)
+        return 0;
+    dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return -errno;
-    if ((size_t)(slash - path) < g->mount_len ||
-        (!fresh && cpuset_is_set(dir, files[0]) && cpuset_is_set(dir, files[1])))
+    if (!fresh && cpuset_is_set(dir, files[0]) && cpuset_is_set(dir, files[1]))
         return 0;
     snprintf(parent_path, sizeof(parent_path), "%.*s", (int)(slash - path), path);
     r = fill_cpuset(g, parent_path, false);
