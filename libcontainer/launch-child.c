@@ -12,7 +12,6 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/memfd.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -25,9 +24,6 @@
 #include "base/str.h"
 #include "libcontainer/home.h"
 
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x10U
-#endif
 #ifndef F_SEAL_EXEC
 #define F_SEAL_EXEC 0x20
 #endif
@@ -246,7 +242,7 @@ int launch_enter(struct launch *l, int terminal, struct wharf_error *e)
 
 int launch_isolate(struct launch *l, int *sync, int *listener, struct wharf_error *e)
 {
-    int *own[] = { sync, listener, &l->proc };
+    int *own[] = { sync, listener, &l->proc, &l->stub };
     int low = 3 + (int)l->keep_count, next = low, r;
 
     for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
@@ -333,26 +329,12 @@ static void fill_plan(struct stub_plan *plan, struct image *image, const struct 
     }
 }
 
-static int new_memfd(struct wharf_error *e)
-{
-    unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-    int fd = memfd_create("wharf-start", flags | MFD_EXEC);
-
-    if (fd < 0 && errno == EINVAL) /* before Linux 6.3 every memfd may be executed */
-        fd = memfd_create("wharf-start", flags);
-    if (fd < 0)
-        return err_sys(e, "cannot make the memory file of the start program (vm.memfd_noexec "
-                          "must not be 2)");
-    return fd;
-}
-
 /* Code and plan in one sealed file: nobody can change either, whoever holds it. */
 static int seal_stub(const struct launch *l, int sync, struct wharf_error *e)
 {
     struct stub_head head;
     struct stub_plan plan;
     struct image image = { .count = 2 };
-    autoclose int fd = -1;
     size_t size;
 
     memcpy(&head, stub_image, sizeof(head));
@@ -364,18 +346,15 @@ static int seal_stub(const struct launch *l, int sync, struct wharf_error *e)
                                      head.plan.p_offset - sizeof(head) };
     size = head.plan.p_offset + image.length;
 
-    fd = new_memfd(e);
-    if (fd < 0)
-        return fd;
-    if (writev(fd, image.parts, (int)image.count) != (ssize_t)size)
+    if (writev(l->stub, image.parts, (int)image.count) != (ssize_t)size)
         return err_sys(e, "cannot write the start program");
     /* EINVAL: F_SEAL_EXEC is younger than this kernel */
-    if (fcntl(fd, F_ADD_SEALS,
+    if (fcntl(l->stub, F_ADD_SEALS,
               F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_EXEC) < 0 &&
         (errno != EINVAL ||
-         fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0))
+         fcntl(l->stub, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0))
         return err_sys(e, "cannot seal the start program");
-    return take_fd(&fd);
+    return 0;
 }
 
 /* The stub needs today's capabilities to set the final ones, and execve keeps them for uid 0 if
@@ -400,17 +379,15 @@ static int keep_capabilities(struct wharf_error *e)
 
 int launch_exec(struct launch *l, int sync, struct wharf_error *e)
 {
-    autoclose int stub = -1;
     int r;
 
     /* inheritable may only hold what the bounding set has, so keep before lowering that */
-    if ((r = keep_capabilities(e)) < 0 || (r = capabilities_drop_bounding(&l->capabilities, e)) < 0)
+    if ((r = keep_capabilities(e)) < 0 ||
+        (r = capabilities_drop_bounding(&l->capabilities, e)) < 0 ||
+        (r = seal_stub(l, sync, e)) < 0)
         return r;
-    stub = seal_stub(l, sync, e);
-    if (stub < 0)
-        return stub;
     if (fcntl(sync, F_SETFD, 0) < 0 || (l->proc >= 0 && fcntl(l->proc, F_SETFD, 0) < 0))
         return err_sys(e, "cannot hand over a descriptor to the start program");
-    syscall(SYS_execveat, stub, "", l->argv, l->env, AT_EMPTY_PATH);
+    syscall(SYS_execveat, l->stub, "", l->argv, l->env, AT_EMPTY_PATH);
     return err_sys(e, "cannot execute the start program");
 }

@@ -5,9 +5,18 @@
  */
 #include "libcontainer/launch.h"
 
+#include <fcntl.h>
 #include <limits.h>
+#include <linux/memfd.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include "base/fd.h"
 #include "base/str.h"
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10U
+#endif
 
 /* A list ended by NULL, with room for `more` entries behind. */
 static char **strings_of(struct arena *arena, const field_strings *list, size_t more)
@@ -83,6 +92,26 @@ static int prepare_filter(const struct spec_seccomp *seccomp, const struct launc
     return seccomp_compile(seccomp, cache, &l->filter, options->skipped, options->user, e);
 }
 
+/* May be executed by all and read by nobody. Made here because the owner counts: a process of a
+ * user namespace that does not map us may not read it, so execve makes the process one that only
+ * our namespace can trace (would_dump() in the kernel's fs/exec.c), before its first instruction
+ * and whatever capabilities the container holds (CVE-2016-9962). */
+static int new_stub_file(int *ret, struct wharf_error *e)
+{
+    unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    autoclose int fd = memfd_create("wharf-start", flags | MFD_EXEC);
+
+    if (fd < 0 && errno == EINVAL) /* before Linux 6.3 every memfd may be executed */
+        fd = memfd_create("wharf-start", flags);
+    if (fd < 0)
+        return err_sys(e, "cannot make the memory file of the start program (vm.memfd_noexec "
+                          "must not be 2)");
+    if (fchmod(fd, 0111) < 0)
+        return err_sys(e, "cannot make the start program unreadable");
+    *ret = take_fd(&fd);
+    return 0;
+}
+
 int launch_prepare(const struct spec_process *process, const struct container_spec *spec,
                    const struct launch_options *options, struct arena *arena, struct launch **ret,
                    struct wharf_error *e)
@@ -97,7 +126,8 @@ int launch_prepare(const struct spec_process *process, const struct container_sp
                           .set_groups = options->set_groups,
                           .keep_fds = options->start->keep_fds,
                           .keep_count = options->start->keep_count,
-                          .proc = -1 };
+                          .proc = -1,
+                          .stub = -1 };
     for (int i = 0; i < 3; i++)
         l->stdio[i] = process->terminal ? -1 : options->start->stdio[i];
     if ((r = check_process(process, options, e)) < 0 || (r = prepare_lists(l, arena, e)) < 0 ||
@@ -110,14 +140,21 @@ int launch_prepare(const struct spec_process *process, const struct container_sp
         return r;
     if (spec->linux_->seccomp && (r = prepare_filter(spec->linux_->seccomp, options, l, e)) < 0)
         return r;
+    r = new_stub_file(&l->stub, e);
+    if (r < 0) {
+        launch_done(l);
+        return r;
+    }
     *ret = l;
     return 0;
 }
 
 void launch_done(struct launch *l)
 {
-    if (l)
-        seccomp_done(&l->filter);
+    if (!l)
+        return;
+    seccomp_done(&l->filter);
+    fd_close(l->stub);
 }
 
 /* The words of execve's failures that engines look for stand here: "no such file or directory"

@@ -38,6 +38,7 @@ struct launch {
     const int *keep_fds; /* become 3, 4, ... */
     size_t keep_count;
     int proc; /* child: a procfs for the label; -1 until it is needed */
+    int stub; /* the file that launch_exec fills, seals and executes */
 };
 
 struct launch_options {
@@ -49,7 +50,7 @@ struct launch_options {
     int state_root; /* where compiled seccomp filters are kept */
 };
 
-/* Parent. -EINVAL, -E2BIG: the process object. The filter is released by launch_done. */
+/* Parent. -EINVAL, -E2BIG: the process object. The filter and the file are released by launch_done. */
 int launch_prepare(const struct spec_process *process, const struct container_spec *spec,
                    const struct launch_options *options, struct arena *arena, struct launch **ret,
                    struct wharf_error *e);
