@@ -93,16 +93,17 @@ def test_cve_2021_30465_2015_1335_2019_18837_destination_is_exchanged(oci, racer
     volume = "/tmp/w/volume"
     os.makedirs(f"{volume}/dir")
     os.symlink("/", f"{volume}/link")
-    bundle = oci.bundle({"process.args": ["/probe"]})
-    shared = [bind(volume, "/volume"), bind(HOST, "/volume/dir/deep/below")]
-    # what must not be found: the host's root, seen through a mount that went through the link
-    bundle.configure({"mounts+": shared, "process.args": ["sh", "-c", "test ! -e /volume/host && test ! -e /deep"]})
+    bundle = oci.bundle()
+    # where the link leads is the container's own root, never the host's
+    bundle.configure({"mounts+": [bind(volume, "/volume"), bind(HOST, "/volume/dir/deep/below")],
+                      "process.args": ["sh", "-c", "test ! -e /host && test ! -e /tmp/w && ls /deep/below"
+                                       " /volume/dir/deep/below 2>/dev/null | grep -q secret"]})
     done = 0
     with racer.exchanging(f"{volume}/dir", f"{volume}/link"):
         for i in range(STARTS):
             result = oci.runtime.run(bundle, oci.name())
             done += bool(result)
-            assert result or result.err.strip(), f"start {i} failed without a word"
+            assert result or result.err.strip(), f"start {i}: the mount is neither here nor there"
     assert not os.path.exists("/deep"), "a mount point was made on the host"
     assert done, "no container ever started: the race was not one"
 
