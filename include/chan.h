@@ -315,6 +315,7 @@ CHAN_API const struct chan_dialect *chan_dialect_native(void);
 /* The published dialects of libchan; which wires and attachments each takes: libchan-dialects.md */
 CHAN_API const struct chan_dialect *chan_dialect_spdy_2015(void); /* the Go library's last */
 CHAN_API const struct chan_dialect *chan_dialect_spdy_010(void);  /* v0.1.0, jschan */
+CHAN_API const struct chan_dialect *chan_dialect_unix_2014(void); /* netstrings, descriptors */
 
 /* Connects, and waits for the peer's greeting. Strings in the options are read during the call
  * only. */

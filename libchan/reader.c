@@ -219,8 +219,11 @@ static void handle_read(struct chan_session *s, ssize_t n)
             s->last_read = time_now();
         session_process(s);
     } else if (n == -ENODATA) {
-        bool fine = s->goodbye_sent && s->goodbye_received;
+        bool fine;
 
+        if (s->dialect && s->dialect->eof && !in_len(&s->in))
+            s->dialect->eof(s);
+        fine = s->goodbye_sent && s->goodbye_received;
         if (s->dialect && s->dialect->eof_is_goodbye && !s->streams.len && !in_len(&s->in))
             fine = true;
 

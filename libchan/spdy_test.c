@@ -604,6 +604,86 @@ static void test_golden_answers(void **state)
     chan_msg_free(m);
 }
 
+/* The unix dialect: the recorded message with its descriptor, and the same call encoded by us. */
+static void check_echo(struct chan_session *s, struct chan_msg *m, bool more)
+{
+    struct chan_value cmd;
+    struct chan_rx *rx;
+    int fd;
+
+    assert_int_equal(chan_accept(s, SOON, &rx, NULL), 0);
+    next(rx, m);
+    cmd = chan_get(chan_at(chan_root(m), 0), "cmd");
+    assert_int_equal(chan_count(cmd), 2);
+    assert_true(chan_equals(chan_at(cmd, 0), "echo") && chan_equals(chan_at(cmd, 1), "hi"));
+    assert_int_equal(chan_take_fd(chan_at(chan_root(m), 1), &fd), 0);
+    close(fd);
+    if (more) { /* a message without a key or a descriptor */
+        next(rx, m);
+        assert_int_equal(chan_kind_of(chan_root(m)), CHAN_MAP);
+        assert_int_equal(chan_count(chan_root(m)), 0);
+    }
+    assert_int_equal(chan_recv(rx, m, SOON, NULL), -ENODATA);
+    chan_rx_unref(rx);
+}
+
+static void send_with_fd(int to, const char *bytes, size_t len, int fd)
+{
+    union {
+        struct cmsghdr head;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = { .head = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+    struct iovec iov = { (void *)(uintptr_t)bytes, 1 };
+    struct msghdr h = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+    };
+
+    memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+    assert_int_equal(sendmsg(to, &h, MSG_NOSIGNAL), 1);
+    assert_int_equal(send(to, bytes + 1, len - 1, MSG_NOSIGNAL), len - 1);
+}
+
+static void test_unix_2014(void **state)
+{
+    const struct chan_options o = { .dialects = { chan_dialect_spdy_2015(),
+                                                  chan_dialect_unix_2014() } };
+    const struct chan_options dials = { .dialects = { chan_dialect_unix_2014() } };
+    static const char recorded[] = "\x80\0\0\x1a"
+                                   "000;3:cmd,12:4:echo,2:hi,,\0\0\0\4"
+                                   "000;";
+    struct chan_msg *m = chan_msg_new();
+    struct chan_session *a, *b;
+    struct chan_tx *tx;
+    int fds[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    assert_int_equal(chan_attach(fds[1], true, &o, &b, NULL), 0);
+    send_with_fd(fds[0], recorded, sizeof(recorded) - 1, fds[0]);
+    close(fds[0]);
+    check_echo(b, m, true);
+    chan_session_unref(b);
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    assert_int_equal(chan_attach(fds[0], false, &dials, &a, NULL), 0);
+    assert_int_equal(chan_attach(fds[1], true, &o, &b, NULL), 0);
+    assert_int_equal(chan_open(a, &tx, NULL), 0);
+    chan_msg_clear(m);
+    chan_put_array(m, 2);
+    chan_put_map(m, 1);
+    chan_put_str(m, "cmd");
+    chan_put_array(m, 2);
+    chan_put_str(m, "echo");
+    chan_put_str(m, "hi");
+    chan_put_fd(m, dup(2), CHAN_READ | CHAN_WRITE);
+    assert_int_equal(chan_send_last(tx, m, SOON, NULL), 0);
+    check_echo(b, m, false);
+    chan_tx_unref(tx);
+    chan_session_unref(a);
+    chan_session_unref(b);
+    chan_msg_free(m);
+}
+
 /* Reads whatever a session brings, to its end. */
 static void read_to_the_end(struct chan_session *s)
 {
@@ -725,6 +805,7 @@ int main(void)
         cmocka_unit_test(test_golden_2015),
         cmocka_unit_test(test_golden_010),
         cmocka_unit_test(test_golden_answers),
+        cmocka_unit_test(test_unix_2014),
         cmocka_unit_test(test_peer_dies),
         cmocka_unit_test(test_hostile),
     };

@@ -157,6 +157,8 @@ struct chan_dialect {
                  const struct wharf_error *why); /* we sent */
     int (*cancel)(struct chan_session *s, struct chan *c,
                   const struct wharf_error *why); /* received */
+    /* The peer's bytes have ended; the connection goes next. May be NULL. */
+    void (*eof)(struct chan_session *s);
     /* The last message that was received on c has been taken. May be NULL. */
     void (*drained)(struct chan_session *s, struct chan *c);
     int (*ping)(struct chan_session *s);          /* NULL: no keepalive */
