@@ -330,6 +330,18 @@ int image_pull(struct image_store *store, const char *reference,
 int image_push(struct image_store *store, const char *reference,
                const struct image_remote_options *options, struct wharf_error *e);
 
+struct image_registry;
+
+/* Serves a registry (OCI distribution-spec 1.1) from the directory `root` on an IPv4 or IPv6
+ * address, by plain HTTP, in threads of its own; `root` may be that of a store, whose blobs it then
+ * shares. There is no login: whoever reaches the address may push and delete, so keep it to the
+ * loopback or put a proxy before it. Stands in `libregistry`, which needs libmicrohttpd.
+ * Errors: -EINVAL (no address), -EADDRINUSE, -errno. */
+int image_registry_start(struct image_registry **ret_registry, const char *root,
+                         const char *address, unsigned port, struct wharf_error *e);
+/* Ends it; waits for the requests that run. */
+void image_registry_stop(struct image_registry *registry);
+
 /* ---- roots ----------------------------------------------------------------------------------- */
 
 enum image_root_kind {
