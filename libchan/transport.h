@@ -161,8 +161,8 @@ struct chan_dialect {
     void (*eof)(struct chan_session *s);
     /* The last message that was received on c has been taken. May be NULL. */
     void (*drained)(struct chan_session *s, struct chan *c);
-    int (*ping)(struct chan_session *s);          /* NULL: no keepalive */
-    int (*goodbye)(struct chan_session *s);       /* we send no new message on any channel */
+    int (*ping)(struct chan_session *s);    /* NULL: no keepalive */
+    int (*goodbye)(struct chan_session *s); /* we send no new message on any channel */
     /* The connection will be cut because of what the peer did. May be NULL. */
     void (*fault)(struct chan_session *s, const struct wharf_error *why);
     /* c leaves the session's table: free c->dialect_data. May be NULL. */
