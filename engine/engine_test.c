@@ -256,7 +256,6 @@ static void test_log_round(void **state)
 static void test_log_long_line(void **state)
 {
     autofree char *line = malloc(40002);
-    autobuf struct buf all = BUF(65536);
     struct log_reader *reader;
     struct log_record record;
     size_t lengths[4], count = 0;

@@ -216,17 +216,8 @@ struct download {
     enum { WAITING, RUNNING, DONE } state;
 };
 
-static int lie(struct download *d, const char *format, long long a, long long b)
-    __attribute__((format(printf, 2, 0)));
-
-static int lie(struct download *d, const char *format, long long a, long long b)
-{
-    struct wharf_error *e = &d->x.error;
-    char text[200];
-
-    snprintf(text, sizeof(text), format, a, b);
-    return err_set(e, -EBADMSG, WHARF_ERROR_CORRUPT, "%s", text);
-}
+/* What the registry sends is not what it should be. */
+#define lie(d, ...) err_set(&(d)->x.error, -EBADMSG, WHARF_ERROR_CORRUPT, __VA_ARGS__)
 
 static int restart(struct download *d)
 {
@@ -248,7 +239,8 @@ static int look(struct download *d)
     d->looked = true;
     if (exchange_status(&d->x) == 206) {
         if (!range || sscanf(range, "bytes %lld-", &first) != 1 || first != d->have)
-            return lie(d, "continues at byte %lld where %lld was asked for", first, d->have);
+            return lie(d, "continues at byte %lld where %lld was asked for", (long long)first,
+                       (long long)d->have);
     } else if (d->have > 0) {
         int r = restart(d); /* ranges are not supported: from the start again */
 
@@ -257,7 +249,8 @@ static int look(struct download *d)
     }
     curl_easy_getinfo(d->x.easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
     if (!packed && length >= 0 && length + d->have != d->d->size)
-        return lie(d, "announces %lld bytes where %lld are due", length, d->d->size - d->have);
+        return lie(d, "announces %lld bytes where %lld are due", (long long)length,
+                   (long long)(d->d->size - d->have));
     return 0;
 }
 
@@ -269,7 +262,7 @@ static int take_bytes(struct exchange *x, const void *data, size_t len)
     if (r < 0)
         return r;
     if (d->have + (int64_t)len > d->d->size)
-        return lie(d, "sends more than the %lld bytes that are due%.0lld", d->d->size, 0);
+        return lie(d, "sends more than the %lld bytes that are due", (long long)d->d->size);
     hasher_add(&d->hasher, data, len);
     r = fd_write_all(d->fd, data, len);
     if (r < 0)
