@@ -31,7 +31,7 @@ def case(title, kind, size, count, names):
                runs=RUNS)
 
 
-ALL = ["raw-unix", "raw-seqpacket", "raw-tcp", "wharf-unix", "wharf-tcp", "wharf-memory",
+ALL = ["raw-unix", "raw-seqpacket", "raw-tcp", "wharf-unix", "wharf-spdy", "wharf-tcp", "wharf-memory",
        "wharf-rendezvous", "mutex-ring", "futex-ring", "zmq-ipc", "zmq-tcp", "nng-ipc"]
 HAVE = [name for name in ALL if have(name)]
 
@@ -41,6 +41,8 @@ for size, text in (64, "64 B"), (1024, "1 KiB"), (65536, "64 KiB"):
     case(f"tcp round trip {text}", "rtt", size, 5000, ["wharf-tcp", "raw-tcp", "zmq-tcp"])
     case(f"unix one way {text}", "oneway", size, 20000 if size > 4096 else 300000,
          ["wharf-unix", "raw-unix", "zmq-ipc"])
+case("SPDY on unix round trip 64 B", "rtt", 64, 5000, ["wharf-spdy", "raw-unix"])
+case("SPDY on unix one way 64 B", "oneway", 64, 300000, ["wharf-spdy", "raw-unix"])
 case("tcp one way 64 B", "oneway", 64, 300000, ["wharf-tcp", "raw-tcp", "zmq-tcp"])
 case("threads round trip 64 B", "rtt", 64, 20000,
      ["wharf-memory", "futex-ring", "mutex-ring", "wharf-rendezvous"])

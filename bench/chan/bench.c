@@ -146,27 +146,38 @@ static void raw_recv(struct side *s)
 
 /* ---- libchan ---- */
 
-static struct chan_session *attach(int fd, bool accepting)
+static struct chan_session *attach(int fd, bool accepting, const struct chan_dialect *dialect)
 {
+    const struct chan_options o = { .dialects = { dialect } };
     struct wharf_error e = { 0 };
     struct chan_session *s;
 
-    if (chan_attach(fd, accepting, NULL, &s, &e) < 0) {
+    if (chan_attach(fd, accepting, &o, &s, &e) < 0) {
         fprintf(stderr, "chan-bench: %s\n", e.message);
         exit(1);
     }
     return s;
 }
 
-static void chan_begin(struct side *s, bool server)
+static void dialect_begin(struct side *s, bool server, const struct chan_dialect *dialect)
 {
     s->out = chan_msg_new();
     s->in = chan_msg_new();
     if (s->tx)
         return; /* in memory */
-    s->session = attach(s->fd, server);
+    s->session = attach(s->fd, server, dialect);
     need(chan_open(s->session, &s->tx, NULL) == 0, "open");
     need(chan_accept(s->session, CHAN_FOREVER, &s->rx, NULL) == 0, "accept");
+}
+
+static void chan_begin(struct side *s, bool server)
+{
+    dialect_begin(s, server, chan_dialect_native());
+}
+
+static void spdy_begin(struct side *s, bool server)
+{
+    dialect_begin(s, server, chan_dialect_spdy_2015());
 }
 
 static void pair_pipe(struct side s[2])
@@ -317,6 +328,7 @@ static const struct subject subjects[] = {
     { "raw-seqpacket", false, pair_seqpacket, NULL, raw_send, raw_recv, NULL },
     { "raw-tcp", false, pair_tcp, NULL, raw_send, raw_recv, NULL },
     { "wharf-unix", false, pair_stream, chan_begin, chan_send_one, chan_recv_one, chan_end },
+    { "wharf-spdy", false, pair_stream, spdy_begin, chan_send_one, chan_recv_one, chan_end },
     { "wharf-tcp", false, pair_tcp, chan_begin, chan_send_one, chan_recv_one, chan_end },
     { "wharf-memory", true, pair_pipe, chan_begin, chan_send_one, chan_recv_one, NULL },
     { "wharf-rendezvous", true, pair_rendezvous, chan_begin, chan_send_one, chan_recv_one, NULL },
