@@ -48,3 +48,9 @@ def docker(world, runtime, image):
 @pytest.mark.parametrize("name", engines.SCENARIOS)
 def test_docker(docker, world, name):
     engines.SCENARIOS[name](docker, FLAGS, world)
+
+
+def test_wharf_loads_what_docker_saves(docker, world):
+    docker("tag", "img", "saved:1")
+    docker("save", "-o", "saved.tar", "saved:1")
+    engines.wharf_loads("saved.tar", "saved:1")

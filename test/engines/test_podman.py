@@ -30,3 +30,10 @@ def podman(world, runtime, image):
 @pytest.mark.parametrize("name", engines.SCENARIOS)
 def test_podman(podman, world, name):
     engines.SCENARIOS[name](podman, FLAGS, world)
+
+
+@pytest.mark.parametrize("form", ["docker-archive", "oci-archive"])
+def test_wharf_loads_what_podman_saves(podman, world, form):
+    podman("tag", "img", "saved:1")
+    podman("save", "--quiet", "--format", form, "-o", "saved.tar", "localhost/saved:1")
+    engines.wharf_loads("saved.tar", "localhost/saved:1")

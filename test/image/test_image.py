@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import pathlib
 import random
 import signal
 import stat
@@ -15,66 +14,7 @@ import pytest
 
 from image import archives
 from image.archives import HOSTILE_LAYERS, docker_save, entry, oci_archive, tar
-
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BIN = os.environ.get("WHARF_BUILD", os.path.join(TOP, "build")) + "/libimage/"
-
-
-class Store:
-    """A store in a temporary directory, used through the examples."""
-
-    def __init__(self, path):
-        self.path = str(path)
-
-    def run(self, program, *args, check=True, **more):
-        done = subprocess.run([BIN + program, self.path, *map(str, args)], text=True,
-                              capture_output=True, timeout=60, **more)
-        if check:
-            assert done.returncode == 0, done.stderr
-        return done
-
-    def load(self, *args, **more):
-        return self.run("image-load", *args, **more)
-
-    def images(self):
-        return [line.split() for line in self.run("image-list").stdout.splitlines()]
-
-    def refuses(self, path, words):
-        done = self.load(path, check=False)
-        assert done.returncode == 1 and words in done.stderr, (done.returncode, done.stderr)
-
-    def leftovers(self):
-        """Everything in the store that is no frame."""
-        frame = {"oci-layout", "index.json", "layers/lease", "layers/index"}
-        found = []
-        for folder, folders, files in os.walk(self.path):
-            found += [os.path.relpath(os.path.join(folder, f), self.path) for f in files]
-        return sorted(set(found) - frame) + os.listdir(self.path + "/layers/tmp")
-
-    def tree(self):
-        """The tree of the only layer."""
-        layers = os.listdir(self.path + "/layers/sha256")
-        assert len(layers) == 1
-        return f"{self.path}/layers/sha256/{layers[0]}/fs"
-
-
-@pytest.fixture
-def tmp_path(world):
-    """A directory of the test's world, in the place of pytest's own."""
-    path = pathlib.Path(world.directory)
-    path.mkdir(exist_ok=True)
-    return path
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "store")
-
-
-def write(path, data):
-    path.write_bytes(data)
-    return path
-
+from image.store import BIN, Store, write
 
 def rootfs(tmp_path):
     return write(tmp_path / "rootfs.tar", tar(

@@ -5,6 +5,8 @@ import os
 import subprocess
 import time
 
+from lib.bundle import TOP
+
 
 class Engine:
     """An engine's command line with its fixed options in front."""
@@ -74,3 +76,13 @@ SCENARIOS = {
     "terminal": lambda engine, flags, world: terminal(engine, flags),
     "life cycle": life_cycle,
 }
+
+
+def wharf_loads(archive, name):
+    """An archive that an engine saved is an image of that name for wharf, and runs."""
+    program = os.environ.get("WHARF", os.path.join(TOP, "build/bin/wharf"))
+    wharf = Engine(program if os.path.exists(program) else os.path.join(TOP, "build/cmd/wharf/wharf"),
+                   "--root", os.path.abspath("wharf-root"))
+    assert wharf("load", "-i", archive) == f"Loaded image: {name}"
+    assert wharf("run", "--rm", name, "sh", "-c", "echo loaded") == "loaded"
+    subprocess.run(["rm", "-rf", "wharf-root", archive], check=True)

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from image.archives import docker_save, entry, tar
+
 
 def processes(name):
     """Living processes of that program below the test's world (those that can see our root)."""
@@ -62,11 +64,23 @@ def settle(wharf):
     assert wharf.ok("run", "--rm", "busybox", "echo", "works") == "works\n"
 
 
+def loads_again(wharf):
+    """After a load that was killed the same load works, and its image; nothing is left of either."""
+    assert wharf.ok("load", "-i", "saved.tar") == "Loaded image: loaded:1\n"
+    assert wharf.ok("run", "--rm", "loaded:1", "/bin/echo", "loaded") == "loaded\n"
+    wharf.ok("rmi", "loaded:1")
+    assert os.listdir(f"{wharf.root}/layers/tmp") == []
+
+
 def many(wharf, count, seed):
+    """`count` kills, a fifth each: run, run -d, exec, import, load of a `docker save` archive."""
     rng = random.Random(seed)
+    with open("bb.tar", "rb") as base, open("saved.tar", "wb") as saved:
+        layers = [base.read(), *(tar(entry(f"file{n}", data=bytes(100000) + bytes([n]))) for n in range(3))]
+        saved.write(docker_save(layers, tags=("loaded:1",)))
     wharf.ok("run", "-d", "--name", "steady", "busybox", "sleep", "1000")
     for n in range(count):
-        kind = n % 4
+        kind = n % 5
         if kind == 0:
             kill_at_random(wharf, rng, ["run", "--rm", "busybox", "sleep", "0.05"], 0.15)
         elif kind == 1:
@@ -74,19 +88,24 @@ def many(wharf, count, seed):
         elif kind == 2:
             wharf.run("start", "steady")
             kill_at_random(wharf, rng, ["exec", "steady", "sleep", "0.05"], 0.08)
-        else:
+        elif kind == 3:
             kill_at_random(wharf, rng, ["import", "bb.tar", "again"], 0.08)
-        assert wharf.run("ps", "-a")[0] == 0
+        else:
+            kill_at_random(wharf, rng, ["load", "-i", "saved.tar"], 0.15)
+        assert wharf.run("ps", "-a")[0] == 0 and wharf.run("images")[0] == 0
         if n % 10 == 9:
             settle(wharf)
+            loads_again(wharf)
             wharf.ok("run", "-d", "--name", "steady", "busybox", "sleep", "1000")
     settle(wharf)
+    loads_again(wharf)
     wharf.run("rmi", "again")
+    os.unlink("saved.tar")
 
 
 @pytest.mark.limit(120)
 def test_random_kills(wharf):
-    many(wharf, 24, 1)
+    many(wharf, 25, 1)
 
 
 @pytest.mark.slow
