@@ -60,7 +60,7 @@ def test_exec_of_a_process_without_capabilities_has_none(oci):
         json.dump({"args": ["/probe"], "cwd": "/", "user": {"uid": 0, "gid": 0}}, f)
     with oci.running({"process.capabilities": dict.fromkeys(THREE, SOME)}) as name:
         done = oci.runtime.call("exec", "--process", "process.json", name)
-            sets = seen(done.out)["capabilities"]
+        sets = seen(done.out)["capabilities"]
         assert not set(sets["effective"]) - set(SOME) and sets["inheritable"] == sets["ambient"] == []
 
 
