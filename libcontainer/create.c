@@ -339,15 +339,17 @@ static int open_sync(struct creation *m, struct wharf_error *e)
 }
 
 /* The child goes on while it is moved, unless what it does next depends on where it is: a cgroup
- * namespace takes the groups its maker is in as roots, and a realtime policy takes their budget. */
+ * namespace takes the groups its maker is in as roots, and a realtime policy takes their budget. On
+ * v1 the first move waits for a grace period of the kernel; nothing but our own mounting happens
+ * meanwhile, for hooks and START come after it. */
 static bool must_wait(const struct creation *m)
 {
     struct cgroup *cg = m->c->cgroup;
 
     if (!cg)
         return false;
-    return !m->into_cgroup || sets_scheduler(m) ||
-           (m->plan.namespaces.cgroup && !cgroup_clone_covers(cg));
+    return sets_scheduler(m) ||
+           (m->plan.namespaces.cgroup && !(m->into_cgroup && cgroup_clone_covers(cg)));
 }
 
 static int prepare(struct creation *m, bool wait, struct wharf_error *e)
