@@ -184,8 +184,10 @@ struct container_start_options {
     int pidfd_socket;    /* unix socket that receives a pidfd of the process, or -1 */
     const int *keep_fds; /* descriptors the process gets as 3, 4, ... beside stdio */
     size_t keep_count;
-    unsigned flags;     /* CONTAINER_NO_PIVOT ... */
-    const char *cgroup; /* exec: path below the container's cgroup, NULL: the container's */
+    unsigned flags; /* CONTAINER_NO_PIVOT ... */
+    /* exec: path below the container's cgroup, NULL: the container's. On v1 also lines of
+     * "CONTROLLERS:PATH" (as "cpu,cpuacct:a\nmemory:b"), each for the groups of those */
+    const char *cgroup;
 };
 
 /* The options with every descriptor -1. */

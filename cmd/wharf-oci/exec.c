@@ -4,6 +4,7 @@
  * put over it, or a whole one from --process.
  */
 #include <fcntl.h>
+#include "base/buf.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/str.h"
@@ -141,21 +142,26 @@ static int process_from_container(struct container *c, const struct options *o, 
     return r;
 }
 
-static int choose_cgroup(const struct options *o, const char **ret, struct wharf_error *e)
+/* Each --cgroup is a line of the library's option. */
+static int choose_cgroup(const struct options *o, char **ret, struct wharf_error *e)
 {
+    autobuf struct buf lines = BUF(PROCESS_TEXT_MAX);
+
     if (o->cgroups.count == 0)
         return 0;
-    if (o->cgroups.count > 1 || strchr(o->cgroups.items[0], ':'))
-        return err_unsupported(e,
-                               "--cgroup: a path per controller is not supported; give one path");
-    *ret = o->cgroups.items[0];
-    return 0;
+    for (size_t i = 0; i < o->cgroups.count; i++) {
+        if (strchr(o->cgroups.items[i], '\n'))
+            return err_invalid(e, "--cgroup: a path holds no line end");
+        buf_printf(&lines, "%s%s", i > 0 ? "\n" : "", o->cgroups.items[i]);
+    }
+    *ret = lines.error ? NULL : strdup(lines.data);
+    return *ret ? 0 : err_nomem(e);
 }
 
 static int start(struct container *c, json_t *process, const struct options *o,
                  struct container_process **ret, struct wharf_error *e)
 {
-    autofree char *text = json_write(process, JSON_COMPACT);
+    autofree char *text = json_write(process, JSON_COMPACT), *cgroup = NULL;
     bool terminal = json_is_true(json_object_get(process, "terminal"));
     struct handover h;
     int r = text ? handover_prepare(&h, o, e) : err_nomem(e);
@@ -166,7 +172,8 @@ static int start(struct container *c, json_t *process, const struct options *o,
         h.start.flags |= CONTAINER_DETACH;
     r = handover_check_terminal(o, terminal, o->detach, e);
     if (r == 0)
-        r = choose_cgroup(o, &h.start.cgroup, e);
+        r = choose_cgroup(o, &cgroup, e);
+    h.start.cgroup = cgroup;
     if (r == 0)
         r = container_exec(c, text, &h.start, ret, e);
     handover_done(&h);

@@ -338,52 +338,95 @@ int cgroup_apply(struct cgroup *cg, const struct spec_resources *resources, bool
     return r;
 }
 
-/* "cpu,memory:path" names the v1 controllers that shall use the path; without them all do. */
-static uint32_t split_sub(const char **sub)
-{
-    const char *colon = strchr(*sub, ':');
-    autofree char *words = colon ? strndup(*sub, (size_t)(colon - *sub)) : NULL;
+/* One way in: the groups of these controllers use this path, "/a" or "" for the group itself. */
+struct way {
+    uint32_t controllers;
+    char *below;
+};
 
-    if (!colon || memchr(*sub, '/', (size_t)(colon - *sub)))
-        return UINT32_MAX;
-    *sub = colon + 1;
-    return words ? controllers_parse(words) : 0;
+/* "cpu,memory:path" names the v1 controllers that shall use the path; without them all do. */
+static int parse_way(const char *text, struct arena *arena, struct way *ret, struct wharf_error *e)
+{
+    const char *colon = strchr(text, ':');
+    autofree char *words = NULL;
+    int r = 0;
+
+    *ret = (struct way){ UINT32_MAX, arena_str(arena, "") };
+    if (colon && !memchr(text, '/', (size_t)(colon - text))) {
+        words = strndup(text, (size_t)(colon - text));
+        ret->controllers = words ? controllers_parse(words) : 0;
+        if (ret->controllers == 0)
+            return err_invalid(e, "unknown controllers in cgroup '%s'", text);
+        text = colon + 1;
+    }
+    if (*text && !streq(text, "/"))
+        r = cgroup_path_clean(text, arena, &ret->below, e);
+    return r < 0 ? r : ret->below ? 0 : err_nomem(e);
+}
+
+static int parse_ways(const char *sub, struct arena *arena, struct way ways[CGROUP_HIERARCHIES_MAX],
+                      size_t *ret_count, struct wharf_error *e)
+{
+    char *rest = arena_str(arena, sub), *line;
+    size_t count = 0;
+
+    if (!rest)
+        return err_nomem(e);
+    while ((line = strsep(&rest, "\n"))) {
+        int r;
+
+        if (count == CGROUP_HIERARCHIES_MAX)
+            return err_invalid(e, "cgroup: more than %d paths", CGROUP_HIERARCHIES_MAX);
+        r = parse_way(line, arena, &ways[count++], e);
+        if (r < 0)
+            return r;
+    }
+    *ret_count = count;
+    return 0;
+}
+
+static int open_below(const struct group *from, const char *below, struct cgroup *copy,
+                      struct wharf_error *e)
+{
+    struct group *g = &copy->groups[copy->count];
+    int r;
+
+    *g = *from;
+    g->dir = -1;
+    g->made = false;
+    g->path = arena_format(copy->arena, "%s%s", from->path, below);
+    g->options = from->options ? arena_str(copy->arena, from->options) : NULL;
+    if (!g->path || (from->options && !g->options))
+        return err_nomem(e);
+    copy->count++;
+    r = group_dir(g);
+    return r < 0 ? err_code(e, r, "cannot open cgroup '%s'", g->path) : 0;
 }
 
 int cgroup_open_sub(struct cgroup *cg, const char *sub, struct cgroup **ret, struct wharf_error *e)
 {
     auto_of(cgroup_close) struct cgroup *copy = cgroup_new(cg->driver);
-    uint32_t wanted = UINT32_MAX;
-    char *below = NULL;
-    int r;
+    struct way ways[CGROUP_HIERARCHIES_MAX];
+    size_t count = 0;
+    int r = 0;
 
     if (!copy)
         return err_nomem(e);
-    if (sub && *sub) {
-        wanted = split_sub(&sub);
-        if (wanted == 0)
-            return err_invalid(e, "unknown controllers in cgroup '%s'", sub);
-        r = streq(sub, "/") ? 0 : cgroup_path_clean(sub, copy->arena, &below, e);
-        if (r < 0)
-            return r;
-    }
     copy->rootless = cg->rootless;
-    for (size_t i = 0; i < cg->count; i++) {
-        struct group *from = &cg->groups[i], *g = &copy->groups[i];
-        bool moved = below && (wanted == UINT32_MAX || (from->controllers & wanted));
+    if (sub && *sub)
+        r = parse_ways(sub, copy->arena, ways, &count, e);
+    for (size_t i = 0; i < cg->count && r == 0; i++) {
+        const char *below = "";
 
-        *g = *from;
-        g->dir = -1;
-        g->made = false;
-        g->path = arena_format(copy->arena, "%s%s", from->path, moved ? below : "");
-        g->options = from->options ? arena_str(copy->arena, from->options) : NULL;
-        if (!g->path || (from->options && !g->options))
-            return err_nomem(e);
-        copy->count++;
-        r = group_dir(g);
-        if (r < 0)
-            return err_code(e, r, "cannot open cgroup '%s'", g->path);
+        for (size_t w = 0; w < count; w++) {
+            if (ways[w].controllers == UINT32_MAX ||
+                (cg->groups[i].controllers & ways[w].controllers))
+                below = ways[w].below;
+        }
+        r = open_below(&cg->groups[i], below, copy, e);
     }
+    if (r < 0)
+        return r;
     *ret = take_ptr(&copy);
     return 0;
 }

@@ -59,7 +59,8 @@ int cgroup_attach(struct cgroup *cg, pid_t pid, bool cloned, struct wharf_error 
 int cgroup_apply(struct cgroup *cg, const struct spec_resources *resources, bool fresh,
                  struct wharf_error *e);
 
-/* Another process's way in: `sub` is a path below the group (exec --cgroup) or NULL. */
+/* Another process's way in: `sub` is a path below the group (exec --cgroup) or NULL; or lines of
+ * "CONTROLLERS:PATH", each for the v1 hierarchies of these controllers. */
 int cgroup_open_sub(struct cgroup *cg, const char *sub, struct cgroup **ret, struct wharf_error *e);
 
 int cgroup_freeze(struct cgroup *cg, bool frozen, struct wharf_error *e); /* waits until it is so */

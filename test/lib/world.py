@@ -23,6 +23,7 @@ from lib import cgroups, kernel
 
 DIRECTORY = "/tmp/w"  # short: socket paths end at 108 bytes
 SERVICES = ("/system.slice/", "/user.slice/", "/init.scope")  # systemd starts these when it likes
+FILTERS = ".seccomp"
 EPHEMERAL = ("/tmp", "/run", "/dev/shm")
 GRACE_S = 3  # for what is being killed while the test ends, on a busy machine
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
@@ -163,10 +164,11 @@ class World:
             self._leaks += [f"network interface {name}" for name in kernel.links() - self._links]
 
     def _check_files(self):
-        """In /tmp, /run and /dev/shm, but for the test's own directory and empty folders."""
+        """In /tmp, /run and /dev/shm, but for the test's own directory, empty folders, and compiled filters
+        that a runtime keeps for the next container."""
         for top in EPHEMERAL:
             for folder, names, files in os.walk(top):
-                if folder == self.directory:
+                if folder == self.directory or os.path.basename(folder) == FILTERS:
                     names.clear()
                     continue
                 self._leaks += [f"file {os.path.join(folder, name)}" for name in files]

@@ -257,3 +257,23 @@ test_refused = refused(
     ("config-linux.md#unified", "a file outside of the cgroup", {"linux.resources": {"unified": {"../cgroup.procs": "1"}}}),
     ("config-linux.md#block-io", "a weight out of range", {"linux.resources": {"blockIO": {"weight": 5000}}}),
 )
+
+
+@pytest.mark.spec("runc(8)")
+def test_exec_into_a_group_per_controller(oci):
+    """exec --cgroup CONTROLLERS:PATH, again and again: each for the v1 hierarchies of its controllers."""
+    with oci.running() as name:
+        pid = oci.runtime.state(name)["pid"]
+        with open(f"/proc/{pid}/cgroup") as f:
+            own = {line.split(":")[1]: line.strip().split(":", 2)[2] for line in f}
+        if not {"memory", "pids"} <= set(own):
+            pytest.skip("no v1 hierarchies of memory and pids")
+        for controller, sub in (("memory", "a"), ("pids", "b")):
+            os.mkdir(f"/sys/fs/cgroup/{controller}{own[controller]}/{sub}")
+        flags = ["--cgroup", "memory:a", "--cgroup", "pids:b"]
+        done = oci.runtime.call("exec", *flags, name, "cat", "/proc/self/cgroup")
+        assert done.code == 0, done.err
+        seen = {line.split(":")[1]: line.split(":", 2)[2] for line in done.out.splitlines()}
+        assert seen["memory"].endswith("/a") and seen["pids"].endswith("/b")
+        assert not seen["freezer"].endswith(("/a", "/b"))
+        assert not oci.runtime.call("exec", "--cgroup", "none:a", name, "true")
