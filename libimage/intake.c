@@ -13,7 +13,7 @@ int intake_begin(struct intake *in, struct image_store *store, struct wharf_erro
 {
     uint64_t random;
 
-    *in = (struct intake){ .store = store, .dir = -1 };
+    *in = (struct intake){ .store = store, .dir = -1, .unpacking = -1 };
     in->lease = store_lock(store, "lease", LOCK_SH);
     if (in->lease < 0)
         return err_code(e, in->lease, "cannot lock image store '%s'", store->path);
@@ -121,6 +121,7 @@ void intake_end(struct intake *in)
         path_remove_tree(in->store->temporary, in->name);
     in->dir = fd_close(in->dir);
     in->lease = fd_close(in->lease);
+    in->unpacking = fd_close(in->unpacking);
     strv_free(in->blobs);
     strv_free(in->layers);
     collect_if_wanted(in->store);

@@ -186,6 +186,11 @@ static bool is_staged(const struct intake *in, const struct digest *chain)
     return faccessat(in->dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+static bool is_missing(const struct intake *in, const struct digest *chain)
+{
+    return !store_has_layer(in->store, chain->text) && !is_staged(in, chain);
+}
+
 static int unpack_missing(struct crew *c, size_t count, struct wharf_error *e)
 {
     const struct image *image = c->image;
@@ -201,6 +206,25 @@ static int unpack_missing(struct crew *c, size_t count, struct wharf_error *e)
     return r;
 }
 
+/* Waits until nobody else unpacks the layer: a byte of a lock file for each, named by the first 60
+ * bits of its chain id, held until the intake ends. Everybody takes them base first, and a chain id
+ * stands for all layers below, so nobody waits in a circle. */
+static int wait_for_others(struct intake *in, const struct digest *chain, struct wharf_error *e)
+{
+    struct flock range = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+    const char *hex = digest_hex(chain);
+
+    for (int i = 0; i < 15; i++)
+        range.l_start = range.l_start << 4 | (hex[i] <= '9' ? hex[i] - '0' : hex[i] - 'a' + 10);
+    if (in->unpacking < 0)
+        in->unpacking = openat(in->store->private, "unpack", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    while (in->unpacking >= 0 && fcntl(in->unpacking, F_OFD_SETLKW, &range) < 0) {
+        if (errno != EINTR)
+            break;
+    }
+    return in->unpacking < 0 ? err_sys(e, "cannot lock image store '%s'", in->store->path) : 0;
+}
+
 int layers_unpack(struct intake *in, const struct image *image, struct reporter *reporter,
                   struct wharf_error *e)
 {
@@ -214,17 +238,21 @@ int layers_unpack(struct intake *in, const struct image *image, struct reporter 
                          .missing = missing,
                          .e = e,
                          .lock = PTHREAD_MUTEX_INITIALIZER };
-    int r;
+    int r = 0;
 
     if (!layers || !missing)
         return err_nomem(e);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         layer_init(&layers[i]);
-        missing[i] =
-            !store_has_layer(in->store, image->chains[i].text) && !is_staged(in, &image->chains[i]);
+    for (size_t i = 0; i < n && r == 0; i++) {
+        if (!is_missing(in, &image->chains[i]))
+            continue;
+        r = wait_for_others(in, &image->chains[i], e);
+        missing[i] = r == 0 && is_missing(in, &image->chains[i]);
         count += missing[i];
     }
-    r = count ? unpack_missing(&crew, count, e) : 0;
+    if (r == 0 && count > 0)
+        r = unpack_missing(&crew, count, e);
     for (size_t i = 0; i < n; i++)
         layer_done(&layers[i]);
     return r < 0 ? r : count > 0;

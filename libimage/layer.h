@@ -3,8 +3,8 @@
  * Layers on disk: layers/sha256/HEX/fs is the tree in overlayfs form, HEX the hex of its chain id,
  * beside it layer.json {diff_id, bytes, entries}. Layers are unpacked apart from each other,
  * several at a time; then, base first, each is given what it takes from the layers below and its
- * name. Two processes that unpack one layer at the same time both succeed: the second finds the
- * place taken and drops its own copy.
+ * name. Of two processes that come to the same layer the second waits for the first (`unpack`
+ * in store.h) and takes what it made; an import, whose layer nobody knows yet, may do it twice.
  */
 #ifndef LIBIMAGE_LAYER_H
 #define LIBIMAGE_LAYER_H

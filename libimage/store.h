@@ -7,6 +7,7 @@
  *     ROOT/layers/roots/NAME                         text: the manifest digest that root NAME uses
  *     ROOT/layers/tmp/XXXX/                          one intake at work
  *     ROOT/layers/lease, ROOT/layers/index           lock files (flock)
+ *     ROOT/layers/unpack                             lock file: a byte a layer at work (fcntl)
  *
  * Locks. `lease`: shared by every intake and every preparation of a root, exclusive for collection
  * and sweeping; whoever holds it exclusively knows that nobody is at work and that everything in
@@ -47,7 +48,8 @@ bool store_has_layer(struct image_store *store, const char *chain_id);
 struct intake {
     struct image_store *store;
     int lease;
-    int dir; /* blobs, by the text of their digest; layers below `layer-HEX` */
+    int unpacking; /* holds the locks of the layers it unpacks; -1: none yet */
+    int dir;       /* blobs, by the text of their digest; layers below `layer-HEX` */
     char name[32];
     char **blobs;  /* to be published */
     char **layers; /* hex of chain ids, to be published */

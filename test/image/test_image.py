@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """libimage against real programs and hostile archives, through the example programs."""
+import fcntl
 import gzip
 import json
 import os
 import random
 import signal
 import stat
+import struct
 import subprocess
 import tarfile
 import time
@@ -262,3 +264,18 @@ def test_loads_race_with_collection(store, tmp_path):
             assert len(os.listdir(tmp_path / f"m{i}")) == 200
         finally:
             subprocess.run(["umount", tmp_path / f"m{i}"], check=True)
+
+
+def test_second_process_waits_for_the_layer(store, tmp_path):
+    """Whoever unpacks a layer holds its byte of layers/unpack: a load waits for it, then goes on."""
+    layer = tar(entry("f", data=b"x"))
+    path = write(tmp_path / "i.tar", docker_save([layer]))
+    store.run("image-list")
+    with open(store.path + "/layers/unpack", "w+b") as lock:
+        flock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, int(archives.digest(layer)[7:22], 16), 1, 0)
+        fcntl.fcntl(lock, fcntl.F_OFD_SETLK, flock)
+        load = subprocess.Popen([BIN + "image-load", store.path, path], stdout=subprocess.DEVNULL)
+        with pytest.raises(subprocess.TimeoutExpired):
+            load.wait(timeout=0.5)
+    assert load.wait(timeout=10) == 0
+    assert os.listdir(store.tree()) == ["f"]
