@@ -273,6 +273,7 @@ int session_write(struct chan_session *s)
         session_lose(s, (int)n, &why);
         return (int)n;
     }
+    s->write_at = out_pending(&s->out) + BURST_BYTES;
     if (!out_pending(&s->out))
         return 0;
     return out_settle(&s->out) < 0 ? -ENOMEM : -EAGAIN;

@@ -3,9 +3,13 @@
  * Small messages in quick succession, and bytes that a full socket left behind.
  *
  * A message is written at once, except in a burst: BURST_FIRST messages less than BURST_GAP_NS
- * apart with nothing read in between. Those are gathered, and written when there are BURST_BYTES,
- * when anything else is written, or by the flusher after BURST_DELAY_NS. A conversation never is a
- * burst, for it reads.
+ * apart with no message received in between. Those are gathered, and written when there are
+ * BURST_BYTES, when anything else is written, or by the flusher after BURST_DELAY_NS. A
+ * conversation never is a burst, for it receives. A sender that had to wait for credit or for the
+ * socket is ahead of its reader, so its burst goes on however long it waited.
+ *
+ * While the flusher is armed, nobody needs to know the time: a message that joins what it will
+ * write leaves in time. So a burst reads the clock once a flush and not once a message.
  *
  * The flusher is a thread that is started when it is first needed and sleeps while nothing is left
  * over. It holds a reference to the session while it has work. It may thus be the one that lets go
@@ -37,8 +41,10 @@ static void flush_until_empty(struct chan_session *s)
     do {
         session_lock(s);
         r = session_write(s);
-        if (r != -EAGAIN)
+        if (r != -EAGAIN) {
             s->flusher->armed = false;
+            s->last_send = time_now(); /* of those that were held: the latest that it can be */
+        }
         session_unlock(s);
         if (r == -EAGAIN) {
             struct pollfd p = { .fd = s->wire->fd, .events = s->connected ? POLLOUT : 0 };
@@ -113,14 +119,23 @@ static bool arm(struct chan_session *s)
 
 bool burst_hold(struct chan_session *s)
 {
-    chan_time now = time_now(), gap = now - s->last_send;
+    chan_time now, gap;
 
+    if (s->burst >= BURST_FIRST && s->flusher && s->flusher->armed)
+        return true;
+    now = time_now();
+    gap = now - s->last_send;
     s->last_send = now;
     if (gap > BURST_GAP_NS) {
         s->burst = 0;
         return false;
     }
     return ++s->burst >= BURST_FIRST && arm(s);
+}
+
+void burst_blocked(struct chan_session *s)
+{
+    s->last_send = CHAN_FOREVER;
 }
 
 void burst_kick(struct chan_session *s)

@@ -91,8 +91,7 @@ bool session_process(struct chan_session *s)
         if (wanted_direct && !s->direct_msg && !s->polled)
             break; /* the reader has what it came for: the rest can wait for the next call */
     }
-    session_write(s);
-    if (out_pending(&s->out) && !s->ended)
+    if (out_pending(&s->out) && session_write(s) < 0 && !s->ended)
         burst_kick(s);
     return progress;
 }
@@ -214,7 +213,6 @@ static void handle_read(struct chan_session *s, ssize_t n)
     struct wharf_error why = { 0 };
 
     if (n > 0) {
-        s->burst = 0;
         if (s->options.keepalive_ms)
             s->last_read = time_now();
         session_process(s);

@@ -24,12 +24,7 @@
 
 /* ---- lock and trash ---- */
 
-void session_lock(struct chan_session *s)
-{
-    lock_take(&s->lock);
-}
-
-void session_unlock(struct chan_session *s)
+void session_unlock_and_free(struct chan_session *s)
 {
     struct chan_msg *m = take_ptr(&s->trash);
     struct chan *c = take_ptr(&s->chan_trash);

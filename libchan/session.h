@@ -44,9 +44,10 @@ bool session_process(struct chan_session *s);
 
 /* ---- bursts (burst.c) ---- */
 
-#define BURST_BYTES (32u << 10)          /* as much is written at once */
-bool burst_hold(struct chan_session *s); /* true: do not write now, it will be done */
-void burst_kick(struct chan_session *s); /* something is left to be written: see to it */
-void burst_stop(struct chan_session *s); /* no lock held */
+#define BURST_BYTES (32u << 10)             /* as much is written at once */
+bool burst_hold(struct chan_session *s);    /* true: do not write now, it will be done */
+void burst_blocked(struct chan_session *s); /* a sender has to wait: the gap will not count */
+void burst_kick(struct chan_session *s);    /* something is left to be written: see to it */
+void burst_stop(struct chan_session *s);    /* no lock held */
 
 #endif

@@ -280,7 +280,9 @@ int session_try_send(struct chan *c, struct chan_msg *m, bool last, struct wharf
     } else {
         r = emit(s, c, m, last, e);
     }
-    if (r == 0 && (s->out.n_refs || out_pending(&s->out) > BURST_BYTES || !burst_hold(s)))
+    if (r == -EAGAIN)
+        burst_blocked(s);
+    if (r == 0 && (s->out.n_refs || out_pending(&s->out) > s->write_at || !burst_hold(s)))
         write_out(s);
     session_unlock(s);
     if (r == 0)
@@ -397,6 +399,7 @@ struct chan_msg *session_slot(struct chan_session *s, struct chan *c)
 
 void session_deliver(struct chan_session *s, struct chan *c, struct chan_msg *slot)
 {
+    s->burst = 0;
     if (slot == s->direct_msg) {
         s->direct_msg = NULL;
         consumed(s, c, slot->cost);

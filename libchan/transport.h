@@ -229,15 +229,29 @@ struct chan_session {
     struct waiter *parked;       /* the reader sleeps in poll and can be woken by its eventfd */
 
     /* Bursts: burst.c */
-    unsigned burst; /* messages sent in quick succession, with nothing read in between */
+    unsigned burst; /* messages sent in quick succession, with none received in between */
     chan_time last_send;
+    size_t write_at; /* so many bytes are written at once; more than a full socket left behind */
     struct flusher *flusher;
     chan_time last_read, last_ping;
     int wake_fd; /* eventfd that wakes a reader who sleeps in poll, made when first needed; -1 */
 };
 
-void session_lock(struct chan_session *s);
-void session_unlock(struct chan_session *s); /* also frees what was discarded */
+void session_unlock_and_free(struct chan_session *s);
+
+static inline void session_lock(struct chan_session *s)
+{
+    lock_take(&s->lock);
+}
+
+/* Also frees what was discarded. */
+static inline void session_unlock(struct chan_session *s)
+{
+    if (s->trash || s->chan_trash)
+        session_unlock_and_free(s);
+    else
+        lock_drop(&s->lock);
+}
 
 /* Fills in s->why, marks the session ended; for faults of the peer, tells it. Returns `code`. */
 int session_fail(struct chan_session *s, int code, enum wharf_error_kind kind, const char *format,
