@@ -88,20 +88,17 @@ static int ext_read(const uint8_t *p, size_t len, unsigned number, uint8_t paylo
     return h->kind == CHAN_NONE ? -EBADMSG : 0;
 }
 
-int head_read(const uint8_t *p, size_t len, struct head *ret)
+int head_read_any(const uint8_t *p, size_t len, struct head *ret)
 {
-    struct head h = { .kind = CHAN_INT, .size = 1 };
+    struct head h = { .size = 1 };
     unsigned form;
 
     if (!len)
         return -EBADMSG;
-    if (p[0] >= 0xa0 && p[0] < 0xc0) {
-        h.kind = CHAN_STR;
-        h.bytes = p[0] & 0x1f;
-    } else if (p[0] >= 0x80 && p[0] < 0xa0) {
+    if (p[0] < 0xa0) {
         h.kind = p[0] < 0x90 ? CHAN_MAP : CHAN_ARRAY;
         set_count(&h, p[0] & 0x0f);
-    } else if (p[0] >= 0xc0 && p[0] < 0xe0) {
+    } else {
         form = p[0] - 0xc0;
         h.kind = forms[form].kind;
         h.size += forms[form].number;
@@ -144,10 +141,11 @@ static const char *value_fault(struct chan_msg *m, uint32_t at, const struct hea
 
 int msg_check(struct chan_msg *m, const struct body_limits *limits, const char **ret_fault)
 {
-    uint32_t missing[CHAN_DEPTH_MAX + 1] = { 1 };
+    uint32_t missing[CHAN_DEPTH_MAX + 1];
     unsigned depth = 0;
     uint32_t at = 0;
 
+    missing[0] = 1; /* the deeper ones are set as they are entered */
     while (missing[depth]) {
         struct head h;
         const char *fault;

@@ -132,7 +132,21 @@ struct head {
     uint32_t bytes;  /* of the payload behind the head (str, bin, ext) */
     uint32_t values; /* inside (array: n, map: 2n) */
 };
-/* 0, or -EBADMSG (no such form, or it does not fit in `len` bytes; payloads are not looked at). */
-int head_read(const uint8_t *p, size_t len, struct head *ret);
+int head_read_any(const uint8_t *p, size_t len, struct head *ret);
+
+/* 0, or -EBADMSG (no such form, or it does not fit in `len` bytes; payloads are not looked at).
+ * Here are the forms that most messages consist of: small integers, short texts and bytes. */
+static inline int head_read(const uint8_t *p, size_t len, struct head *ret)
+{
+    if (len && (p[0] < 0x80 || p[0] >= 0xe0))
+        *ret = (struct head){ .kind = CHAN_INT, .size = 1 };
+    else if (len && p[0] >= 0xa0 && p[0] < 0xc0)
+        *ret = (struct head){ .kind = CHAN_STR, .size = 1, .bytes = p[0] & 0x1f };
+    else if (len > 1 && (p[0] == 0xc4 || p[0] == 0xd9))
+        *ret = (struct head){ p[0] == 0xc4 ? CHAN_BIN : CHAN_STR, .size = 2, .bytes = p[1] };
+    else
+        return head_read_any(p, len, ret);
+    return 0;
+}
 
 #endif

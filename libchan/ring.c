@@ -132,7 +132,7 @@ static int slot_take(struct slot *s, struct chan_msg *m)
         msg_swap(m, s->box);
         chan_msg_free(s->box);
     } else {
-        memcpy(m->store, s->bytes, s->len);
+        memcpy(m->store, s->bytes, SLOT_BYTES); /* of a size that the compiler knows */
         m->start = 0;
         m->len = s->len;
     }
