@@ -18,32 +18,16 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "libcontainer/clone.h"
-#include "libcontainer/handle.h"
-#include "libcontainer/init.h"
+#include "libcontainer/creation.h"
 #include "libcontainer/netlink.h"
 #include "libcontainer/rdt.h"
 #include "libcontainer/system.h"
 #include "libcontainer/talk.h"
 
-struct creation {
-    const struct container_spec *spec;
-    const struct container_start_options *start;
-    struct arena *arena;
-    struct container *c; /* owns state directory, cgroup, process */
-    struct init_plan plan;
-    struct hooks prestart, create_runtime, poststart, poststop;
-    int sync;       /* our side */
-    int child_sync; /* the child's, until it exists */
-    int listener;
-    int rdt;   /* the resctrl mount, or -1 */
-    bool made; /* the state directory is ours to remove */
-    bool into_cgroup;
-};
-
 /* ---- before the child ---- */
 
-static int claim_id(struct creation *m, struct container_engine *engine, const char *id,
-                    struct wharf_error *e)
+int creation_claim(struct creation *m, struct container_engine *engine, const char *id,
+                   struct wharf_error *e)
 {
     autoclose int root = -1, dir = -1;
 
@@ -106,7 +90,7 @@ static json_t *annotations_of(const struct container_spec *spec)
     return tree;
 }
 
-static int fill_state(struct creation *m, struct wharf_error *e)
+int creation_fill_state(struct creation *m, struct wharf_error *e)
 {
     const struct container_spec *spec = m->spec;
     struct state *s = &m->c->state;
@@ -155,7 +139,7 @@ static int save_cgroup(struct creation *m, struct wharf_error *e)
 }
 
 /* Named on disk before it exists: whenever this process is killed, delete finds it. */
-static int make_cgroup(struct creation *m, struct wharf_error *e)
+int creation_make_cgroup(struct creation *m, struct wharf_error *e)
 {
     const struct engine_settings *settings = &m->c->settings;
     struct cgroup_options o = { .driver = settings->cgroups,
@@ -357,9 +341,10 @@ static int prepare(struct creation *m, bool wait, struct wharf_error *e)
     int r;
 
     if ((r = namespaces_prepare(m->spec, &m->plan.namespaces, e)) < 0 ||
-        (r = fill_state(m, e)) < 0 || (r = prepare_launch(m, e)) < 0 ||
-        (r = prepare_hooks(m, e)) < 0 || (r = plan_rdt(m, e)) < 0 || (r = make_cgroup(m, e)) < 0 ||
-        (r = make_rdt(m, e)) < 0 || (r = prepare_root(m, e)) < 0 || (r = open_sync(m, e)) < 0 ||
+        (r = creation_fill_state(m, e)) < 0 || (r = prepare_launch(m, e)) < 0 ||
+        (r = prepare_hooks(m, e)) < 0 || (r = plan_rdt(m, e)) < 0 ||
+        (r = creation_make_cgroup(m, e)) < 0 || (r = make_rdt(m, e)) < 0 ||
+        (r = prepare_root(m, e)) < 0 || (r = open_sync(m, e)) < 0 ||
         (wait && (r = listen_for_start(m, e)) < 0))
         return r;
     m->plan.spec = m->spec;
@@ -415,7 +400,7 @@ static int give_net_devices(struct creation *m, struct wharf_error *e)
     return r;
 }
 
-static int save_config(struct creation *m, struct wharf_error *e)
+int creation_save_config(struct creation *m, struct wharf_error *e)
 {
     autofree char *text = NULL;
     int r = container_spec_write(m->spec, &text, e);
@@ -453,7 +438,7 @@ static int serve_child(struct creation *m, struct wharf_error *e)
     }
     if (r == 0 && m->rdt >= 0)
         r = rdt_attach(m->rdt, m->c->state.rdt, pid, e);
-    if (r < 0 || (r = give_net_devices(m, e)) < 0 || (r = save_config(m, e)) < 0)
+    if (r < 0 || (r = give_net_devices(m, e)) < 0 || (r = creation_save_config(m, e)) < 0)
         return r;
     return state_write_init(m->c->dir, pid, e);
 }
@@ -526,6 +511,17 @@ static void unmake(struct creation *m)
                       &m->c->settings);
 }
 
+int creation_end(struct creation *m, int r, struct container **ret)
+{
+    if (r == 0)
+        *ret = take_ptr(&m->c);
+    else if (m->made)
+        unmake(m);
+    container_close(m->c);
+    release(m);
+    return r;
+}
+
 static int create(struct container_engine *engine, const char *id,
                   const struct container_spec *spec, const struct container_start_options *options,
                   bool wait, struct container **ret, struct wharf_error *e)
@@ -542,16 +538,10 @@ static int create(struct container_engine *engine, const char *id,
     if (r < 0)
         return r;
     m.arena = arena_new(SPEC_ARENA_MAX);
-    r = m.arena ? claim_id(&m, engine, id, e) : err_nomem(e);
+    r = m.arena ? creation_claim(&m, engine, id, e) : err_nomem(e);
     if (r == 0)
         r = make(&m, wait, e);
-    if (r == 0)
-        *ret = take_ptr(&m.c);
-    else if (m.made)
-        unmake(&m);
-    container_close(m.c);
-    release(&m);
-    return r;
+    return creation_end(&m, r, ret);
 }
 
 EXPORT int container_create(struct container_engine *engine, const char *id,

@@ -21,6 +21,7 @@
 #include "libcontainer/config/words.h"
 #include "libcontainer/credentials.h"
 #include "libcontainer/landlock.h"
+#include "libcontainer/criu.h"
 
 /* ---- the document ---- */
 
@@ -170,7 +171,7 @@ static bool has_time_namespace(void)
 
 static bool has_checkpoint(void)
 {
-    return false; /* see checkpoint.c */
+    return criu_installed();
 }
 
 static bool has_rdt(void)

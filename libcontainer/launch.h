@@ -50,7 +50,8 @@ struct launch_options {
     int state_root; /* where compiled seccomp filters are kept */
 };
 
-/* Parent. -EINVAL, -E2BIG: the process object. The filter and the file are released by launch_done. */
+/* Parent. -EINVAL, -E2BIG: the process object. The filter and the file are released by launch_done.
+ */
 int launch_prepare(const struct spec_process *process, const struct container_spec *spec,
                    const struct launch_options *options, struct arena *arena, struct launch **ret,
                    struct wharf_error *e);
