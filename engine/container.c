@@ -289,62 +289,6 @@ int engine_container_kill(struct engine *en, struct principal who, const char *r
     return code;
 }
 
-/* Waits until the shim has told of the end or is gone: 1 with its code, 0 gone, -ETIMEDOUT. */
-static int wait_end(int socket, int64_t timeout_ms, int64_t *ret_code)
-{
-    int64_t deadline = timeout_ms < 0 ? -1 : time_now_ns() / 1000000 + timeout_ms;
-
-    for (;;) {
-        struct pollfd p = { socket, POLLIN, 0 };
-        struct shim_message m;
-        int64_t left = deadline < 0 ? -1 : MAX(deadline - time_now_ns() / 1000000, (int64_t)0);
-        int n = poll(&p, 1, (int)MIN(left, (int64_t)INT32_MAX));
-
-        if (n == 0)
-            return -ETIMEDOUT;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 || shim_receive(socket, &m) <= 0)
-            return 0;
-        shim_message_done(&m);
-        if (m.op == SHIM_EXITED) {
-            *ret_code = m.value[0];
-            return 1;
-        }
-    }
-}
-
-int engine_container_wait(struct engine *en, struct principal who, const char *reference,
-                          int64_t *ret_code, struct wharf_error *e)
-{
-    struct shim_message m = { .op = SHIM_WAIT };
-    char id[ID_LENGTH + 1] = "";
-    int64_t told = 0;
-    bool heard = false;
-
-    for (;;) {
-        autorecord struct record r = { 0 };
-        int code = container_find(en, who, id[0] ? id : reference, &r, NULL, heard ? NULL : e);
-
-        if (code == -ENOENT && heard) { /* --rm: it went with its end */
-            *ret_code = told;
-            return 0;
-        }
-        if (code < 0)
-            return code;
-        if (!record_is_running(&r)) {
-            *ret_code = r.exit_code;
-            return 0;
-        }
-        memcpy(id, r.id, sizeof(id));
-        autoclose int fd = shim_connect(en, r.id, NULL);
-        if (fd >= 0 && shim_send(fd, &m) == 0 && wait_end(fd, -1, &told) == 1)
-            heard = true;
-        else
-            poll(NULL, 0, 10); /* between the shim's end and its lock's */
-    }
-}
-
 /* The signal that stops it: the settings', the image's, or SIGTERM; and its patience. */
 static void stop_habits(struct engine *en, const struct record *r, int *ret_signal,
                         int64_t *timeout)
@@ -377,7 +321,7 @@ static int kill_and_wait(struct engine *en, const char *id, int signal, int64_t 
 
     if (fd < 0 || shim_send(fd, &wait) < 0 || shim_send(fd, &kill) < 0)
         return 0;
-    return wait_end(fd, timeout_ms, &code);
+    return shim_wait_end(fd, timeout_ms, &code);
 }
 
 int engine_container_stop(struct engine *en, struct principal who, const char *reference,
@@ -396,7 +340,7 @@ int engine_container_stop(struct engine *en, struct principal who, const char *r
     stop_habits(en, &r, &signal, &timeout);
     if (kill_and_wait(en, r.id, signal, timeout < 0 ? -1 : timeout * 1000) == -ETIMEDOUT)
         kill_and_wait(en, r.id, SIGKILL, -1);
-    code = engine_container_wait(en, who, r.id, &r.exit_code, e);
+    code = engine_container_wait(en, who, r.id, WAIT_NOT_RUNNING, &r.exit_code, e);
     return code == -ENOENT ? 0 : code; /* --rm: it went with its end */
 }
 

@@ -21,6 +21,7 @@
 #include <sys/types.h>
 #include "base/err.h"
 #include "base/json.h"
+#include "engine/events.h"
 #include "engine/log-reader.h"
 #include "engine/settings.h"
 #include "engine/store.h"
@@ -78,16 +79,69 @@ int engine_container_attach(struct engine *engine, struct principal who, const c
                             const struct engine_streams *streams, struct session **ret_session,
                             struct wharf_error *e);
 
+/* A client's own connection, in two steps, since the client must hear "yes" before the container's
+ * first byte, and not one byte may be lost in between:
+ *
+ *     engine_container_attach_begin(en, who, id, &attach, &session, &e);   from here on all is kept
+ *     ... write the reply's head into the socket; session_has_terminal says which kind ...
+ *     session_connect(session, fd, early, early_len, &e);                  now the shim speaks
+ *     session_close(session); close(fd);
+ *
+ * A container that does not run gets its shim now, which waits for the start as long as somebody is
+ * attached. Output comes raw from a terminal, else in frames (docker-api 3.4). The client shutting
+ * down its half ends stdin; the shim closes when the output has ended. */
+struct engine_attach {
+    bool streams[3];         /* stdin, stdout, stderr */
+    bool logs;               /* first what the log has */
+    bool stream;             /* then what comes; without it the connection ends behind the logs */
+    bool raw;                /* no frames though there is no terminal (websocket) */
+    const char *detach_keys; /* bytes (detach_keys_parse); NULL or "": no detaching */
+};
+int engine_container_attach_begin(struct engine *engine, struct principal who,
+                                  const char *reference, const struct engine_attach *attach,
+                                  struct session **ret_session, struct wharf_error *e);
+
+#define DETACH_KEYS_MAX 16 /* bytes of a detach sequence, with the NUL */
+/* "ctrl-p,ctrl-q" -> bytes; NULL or "": docker's default, which is that. -EINVAL with its text. */
+int detach_keys_parse(const char *text, char ret[DETACH_KEYS_MAX], struct wharf_error *e);
+
 struct engine_exec {
     const char *const *argv;        /* ended by NULL */
     const char *const *env;         /* ended by NULL, may be NULL */
     const char *user, *working_dir; /* NULL: the container's */
     bool tty, privileged, detach;
+    bool streams[3];         /* of an exec object: what a client of it will be attached to */
+    const char *detach_keys; /* the same: bytes, as in engine_attach */
+    uint64_t rows, columns;  /* the same; 0: unknown */
 };
 /* One more process in a running container; `detach`: streams and session are NULL. */
 int engine_container_exec(struct engine *engine, struct principal who, const char *reference,
                           const struct engine_exec *exec, const struct engine_streams *streams,
                           struct session **ret_session, struct wharf_error *e);
+
+/* The same as an object that a later call starts, once. Its id (ID_LENGTH + 1 bytes) begins with
+ * its container's; it is gone with the container, or EXEC_SWEEP_S after its end. */
+#define EXEC_SWEEP_S 300
+int engine_exec_create(struct engine *engine, struct principal who, const char *reference,
+                       const struct engine_exec *exec, char *ret_id, struct wharf_error *e);
+/* Starts it with nobody attached. -EALREADY, -ENOENT; a program that cannot be run is an error and
+ * recorded. */
+int engine_exec_start(struct engine *engine, struct principal who, const char *exec_id,
+                      struct wharf_error *e);
+/* The two steps of an attachment; session_connect starts it. A program that cannot be run is then
+ * no error of the call: the client reads why, and the exec has exit code 126 or 127.
+ * `rows`, `columns` as the start's own ConsoleSize, 0: those of the create. */
+int engine_exec_start_begin(struct engine *engine, struct principal who, const char *exec_id,
+                            uint64_t rows, uint64_t columns, struct session **ret_session,
+                            struct wharf_error *e);
+int engine_exec_resize(struct engine *engine, struct principal who, const char *exec_id,
+                       uint64_t rows, uint64_t columns, struct wharf_error *e);
+/* Docker's inspect document of it. */
+int engine_exec_inspect(struct engine *engine, struct principal who, const char *exec_id,
+                        json_t **ret, struct wharf_error *e);
+/* Ids of a container's execs that have not been swept, as a JSON array; null when there are none.
+ * NULL when out of memory. */
+json_t *engine_exec_ids(struct engine *engine, const char *id);
 
 int engine_container_kill(struct engine *engine, struct principal who, const char *reference,
                           int signal, struct wharf_error *e);
@@ -96,9 +150,32 @@ int engine_container_stop(struct engine *engine, struct principal who, const cha
                           int64_t timeout, struct wharf_error *e);
 int engine_container_pause(struct engine *engine, struct principal who, const char *reference,
                            bool pause, struct wharf_error *e);
-/* Until it does not run. */
+/* The terminal's size; without a terminal nothing happens. */
+int engine_container_resize(struct engine *engine, struct principal who, const char *reference,
+                            uint64_t rows, uint64_t columns, struct wharf_error *e);
+
+enum engine_wait_condition {
+    WAIT_NOT_RUNNING, /* at once when it does not run */
+    WAIT_NEXT_EXIT,   /* of a start that may be still to come */
+    WAIT_REMOVED,
+};
+/* "" or NULL, "not-running", "next-exit", "removed"; -EINVAL with docker's text. */
+int engine_wait_parse(const char *text, enum engine_wait_condition *ret, struct wharf_error *e);
+/* Blocks until it is so. -ENOENT: no such container. */
 int engine_container_wait(struct engine *engine, struct principal who, const char *reference,
-                          int64_t *ret_code, struct wharf_error *e);
+                          enum engine_wait_condition condition, int64_t *ret_code,
+                          struct wharf_error *e);
+/* The same for who must wait for other things too: registered when begin returns; whenever the
+ * descriptor is readable, ask: 1 with the code, 0 not yet, or an error. */
+struct engine_wait;
+int engine_wait_begin(struct engine *engine, struct principal who, const char *reference,
+                      enum engine_wait_condition condition, struct engine_wait **ret,
+                      struct wharf_error *e);
+int engine_wait_fd(const struct engine_wait *w);
+int engine_wait_next(struct engine_wait *w, int64_t *ret_code, struct wharf_error *e);
+void engine_wait_end(struct engine_wait *w);
+DEFINE_AUTO(struct engine_wait, engine_wait_end)
+
 int engine_container_remove(struct engine *engine, struct principal who, const char *reference,
                             bool force, struct wharf_error *e);
 int engine_container_rename(struct engine *engine, struct principal who, const char *reference,
@@ -126,6 +203,40 @@ struct engine_logs {
 int engine_container_logs(struct engine *engine, struct principal who, const char *reference,
                           const struct engine_logs *logs, struct wharf_error *e);
 
+/* The same as the bytes that docker's API sends, in large pieces; `logs` without `each`. */
+struct engine_log_form {
+    bool streams[3];          /* [1] stdout, [2] stderr */
+    bool timestamps, details; /* in front of each line */
+    bool framed;              /* 8-byte frames: the container has no terminal */
+    /* non-zero stops and is returned; `len` 0: nothing more for now */
+    int (*write)(void *user, const void *data, size_t len);
+    void *user;
+};
+int engine_container_log_stream(struct engine *engine, struct principal who, const char *reference,
+                                const struct engine_logs *logs, const struct engine_log_form *form,
+                                struct wharf_error *e);
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+/* What happens to the objects of this root, whichever process does it: those that `who` may see,
+ * from `since` (0: only new ones) to `until` (0: for ever, else it ends then). `filters` by
+ * docker's names, NULL: all. `gone_fd` ends it when readable or hung up (-1: none). Returns what
+ * `each` returned if not 0. `event` NULL: nothing more for now, show what there is. */
+struct engine_events {
+    int64_t since_ns, until_ns;
+    const json_t *filters; /* {"type": ["container"], ..}, checked: -EINVAL */
+    int gone_fd;
+    int (*each)(void *user, const struct event *event);
+    void *user;
+};
+int engine_events(struct engine *engine, struct principal who, const struct engine_events *ask,
+                  struct wharf_error *e);
+/* Tells of something that was done to a container (`name` NULL: the record's). `extra`: attributes
+ * beside docker's own for containers, as pairs "key", "value", ..., NULL; may be NULL. */
+struct record;
+void engine_emit(struct engine *engine, const struct record *r, const char *action,
+                 const char *const *extra);
+
 /* ---- sessions -------------------------------------------------------------------------------- */
 
 enum session_event {
@@ -135,7 +246,11 @@ enum session_event {
     SESSION_LOST,     /* the shim is gone without a word */
 };
 
-int session_fd(const struct session *s); /* readable when something happened */
+/* See engine_container_attach_begin. The socket stays the caller's: the shim has its own copy. */
+int session_connect(struct session *s, int fd, const void *early, size_t early_len,
+                    struct wharf_error *e);
+bool session_has_terminal(const struct session *s); /* then no frames */
+int session_fd(const struct session *s);            /* readable when something happened */
 int session_next(struct session *s, enum session_event *ret, int64_t *ret_code);
 void session_kill(struct session *s, int signal);
 void session_resize(struct session *s, uint64_t rows, uint64_t columns);

@@ -72,6 +72,9 @@ int shim_spawn(struct engine *en, const char *id, const struct shim_config *conf
 /* The endpoint's path into `b` */
 void shim_endpoint(const struct engine *en, const char *id, struct buf *b);
 
+/* wait.c: until the shim told of the end or is gone: 1 with its code, 0 gone, -ETIMEDOUT. */
+int shim_wait_end(int socket, int64_t timeout_ms, int64_t *ret_code);
+
 /* session.c: takes the socket; `streams` become the message's descriptors. */
 int session_new(int socket, struct session **ret, struct wharf_error *e);
 void streams_fill(const struct engine_streams *streams, struct shim_message *m);

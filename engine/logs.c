@@ -84,3 +84,10 @@ int engine_container_logs(struct engine *en, struct principal who, const char *r
     log_reader_close(reader);
     return code;
 }
+
+int engine_container_log_stream(struct engine *en, struct principal who, const char *reference,
+                                const struct engine_logs *logs, const struct engine_log_form *form,
+                                struct wharf_error *e)
+{
+    return err_unsupported(e, "streaming logs is not supported yet");
+}

@@ -34,6 +34,56 @@ void streams_fill(const struct engine_streams *streams, struct shim_message *m)
              streams && streams->detach_keys ? streams->detach_keys : "");
 }
 
+/* "ctrl-p,ctrl-q" or letters, to the bytes that a terminal sends. */
+int detach_keys_parse(const char *text, char ret[DETACH_KEYS_MAX], struct wharf_error *e)
+{
+    size_t count = 0;
+
+    for (const char *p = text && *text ? text : "ctrl-p,ctrl-q"; *p;) {
+        size_t n = strcspn(p, ",");
+        const char *key = n == 6 ? str_after(p, "ctrl-") : NULL;
+
+        if (count == DETACH_KEYS_MAX - 1 || !(n == 1 || (key && *key >= '@' && *key <= 'z')))
+            return err_invalid(e, "Invalid detach keys (%s) provided", text);
+        ret[count++] = (char)(key ? *key & 0x1f : *p);
+        p += n + (p[n] == ',');
+    }
+    ret[count] = '\0';
+    return 0;
+}
+
+int engine_container_attach_begin(struct engine *en, struct principal who, const char *reference,
+                                  const struct engine_attach *attach, struct session **ret_session,
+                                  struct wharf_error *e)
+{
+    return err_unsupported(e, "attaching a connection is not supported yet");
+}
+
+int session_connect(struct session *s, int fd, const void *early, size_t early_len,
+                    struct wharf_error *e)
+{
+    return err_unsupported(e, "attaching a connection is not supported yet");
+}
+
+bool session_has_terminal(const struct session *s)
+{
+    return false;
+}
+
+int engine_container_resize(struct engine *en, struct principal who, const char *reference,
+                            uint64_t rows, uint64_t columns, struct wharf_error *e)
+{
+    struct shim_message m = { .op = SHIM_RESIZE, .value = { (int64_t)rows, (int64_t)columns } };
+    autorecord struct record r = { 0 };
+    int code = container_find(en, who, reference, &r, NULL, e);
+
+    if (code < 0)
+        return code;
+    if (!record_is_running(&r))
+        return err_set(e, -ESRCH, WHARF_ERROR_CONFLICT, "Container %s is not running", r.id);
+    return shim_ask(en, r.id, &m, e);
+}
+
 int session_fd(const struct session *s)
 {
     return s->socket;

@@ -62,7 +62,8 @@ static int stay(struct cli *cli, const char *name, struct session *session, bool
 
     if (detached)
         return 0;
-    if (engine_container_wait(cli->engine, cli->who, name, &settled, NULL) == 0 && code < 0)
+    if (engine_container_wait(cli->engine, cli->who, name, WAIT_NOT_RUNNING, &settled, NULL) == 0 &&
+        code < 0)
         code = settled;
     return (int)code;
 }
@@ -182,7 +183,8 @@ int wait_command(struct cli *cli, void *options, int argc, char **argv)
     for (int i = 0; i < argc; i++) {
         int64_t code;
 
-        if (engine_container_wait(cli->engine, cli->who, argv[i], &code, &cli->e) < 0)
+        if (engine_container_wait(cli->engine, cli->who, argv[i], WAIT_NOT_RUNNING, &code,
+                                  &cli->e) < 0)
             result = cli_fail(cli);
         else
             printf("%lld\n", (long long)code);

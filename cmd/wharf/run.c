@@ -354,7 +354,7 @@ static int run_failed(struct cli *cli)
 static int end_of_run(struct cli *cli, const char *id, int64_t code)
 {
     int64_t settled;
-    int r = engine_container_wait(cli->engine, cli->who, id, &settled, NULL);
+    int r = engine_container_wait(cli->engine, cli->who, id, WAIT_NOT_RUNNING, &settled, NULL);
 
     return (int)(code >= 0 ? code : r == 0 ? settled : EXIT_WHARF);
 }

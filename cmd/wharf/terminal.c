@@ -15,26 +15,6 @@
 #include <termios.h>
 #include "base/str.h"
 
-#define KEYS_MAX 15
-
-/* "ctrl-p,ctrl-q" or letters, to the bytes that a terminal sends. */
-static int parse_keys(const char *text, char *ret, struct wharf_error *e)
-{
-    size_t count = 0;
-
-    for (const char *p = text; *p;) {
-        size_t n = strcspn(p, ",");
-        const char *key = n == 6 ? str_after(p, "ctrl-") : NULL;
-
-        if (count == KEYS_MAX || !(n == 1 || (key && *key >= '@' && *key <= 'z')))
-            return err_invalid(e, "Invalid detach keys (%s) provided", text);
-        ret[count++] = (char)(key ? *key & 0x1f : *p);
-        p += n + (p[n] == ',');
-    }
-    ret[count] = '\0';
-    return 0;
-}
-
 static void window(uint64_t *rows, uint64_t *columns)
 {
     struct winsize size;
@@ -65,7 +45,7 @@ static int await_foreground(struct wharf_error *e)
 int terminal_streams(const bool wanted[3], bool tty, const char *keys, struct engine_streams *ret,
                      struct wharf_error *e)
 {
-    static char bytes[KEYS_MAX + 1]; /* of the one session that a program has */
+    static char bytes[DETACH_KEYS_MAX]; /* of the one session that a program has */
 
     *ret = (struct engine_streams){ .fd = { -1, -1, -1 }, .detach_keys = bytes };
     if (wanted[0])
@@ -81,7 +61,7 @@ int terminal_streams(const bool wanted[3], bool tty, const char *keys, struct en
         if (r < 0)
             return r;
     }
-    return parse_keys(keys ? keys : "ctrl-p,ctrl-q", bytes, e);
+    return detach_keys_parse(keys, bytes, e);
 }
 
 static void all_signals(sigset_t *set)
