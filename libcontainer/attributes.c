@@ -224,6 +224,11 @@ int attributes_apply(const struct process_attributes *a, struct wharf_error *e)
     return 0;
 }
 
+bool attributes_have_initial_affinity(const struct process_attributes *a)
+{
+    return a->has_initial;
+}
+
 int attributes_apply_initial_affinity(const struct process_attributes *a, pid_t pid,
                                       struct wharf_error *e)
 {

@@ -33,7 +33,8 @@ int attributes_prepare(const struct spec_process *process, const struct containe
 /* As privileged as the runtime: rlimits, scheduler, io priority, affinity (final), memory policy,
  * personality. */
 int attributes_apply(const struct process_attributes *attributes, struct wharf_error *e);
-/* Parent, on the child's pid right after clone: execCPUAffinity.initial. */
+/* Parent, on the child's pid while the child waits: execCPUAffinity.initial. */
+bool attributes_have_initial_affinity(const struct process_attributes *attributes);
 int attributes_apply_initial_affinity(const struct process_attributes *attributes, pid_t pid,
                                       struct wharf_error *e);
 

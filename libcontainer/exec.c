@@ -154,9 +154,14 @@ static int choose_cgroup(struct execution *x, struct wharf_error *e)
     return r < 0 ? r : cgroup_open_sub(whole, x->start->cgroup, &x->cgroup, e);
 }
 
+/* Where the initial processors differ from the final ones, the child must exist before it is in the
+ * cgroup: execCPUAffinity.initial holds "before the transition to container's cgroup". */
 static int clone_cgroup(const struct execution *x)
 {
-    return x->cgroup && clone_may_enter(&x->namespaces) ? cgroup_clone_fd(x->cgroup) : -1;
+    return x->cgroup && !attributes_have_initial_affinity(x->plan.launch->attributes) &&
+                   clone_may_enter(&x->namespaces)
+               ? cgroup_clone_fd(x->cgroup)
+               : -1;
 }
 
 static void skipped_syscall(void *user, const char *name)
@@ -188,11 +193,26 @@ static int prepare(struct execution *x, const char *process_json, struct wharf_e
     x->plan.process = process;
     x->plan.sync = pair[1];
     x->plan.pidfd = x->c->init.pidfd;
-    x->plan.wait_attached = x->cgroup && clone_cgroup(x) < 0;
+    x->plan.wait_attached = attributes_have_initial_affinity(x->plan.launch->attributes) ||
+                            (x->cgroup && clone_cgroup(x) < 0);
     x->plan.rootless = x->c->settings.rootless;
     x->plan.keyring = !(x->start->flags & CONTAINER_NO_KEYRING);
     x->plan.keyring_name = arena_format(x->arena, "_ses.%s", x->c->id);
     return x->plan.keyring_name ? 0 : err_nomem(e);
+}
+
+/* What is done to the child from outside happens while it waits, and so before what it does itself:
+ * its final processors come after the initial ones, and after the cgroup's. */
+static int place_child(struct execution *x, bool born_inside, struct wharf_error *e)
+{
+    pid_t pid = x->process->pid;
+    int r = attributes_apply_initial_affinity(x->plan.launch->attributes, pid, e);
+
+    if (r == 0 && x->cgroup)
+        r = cgroup_attach(x->cgroup, pid, born_inside, e);
+    if (r == 0 && x->plan.wait_attached)
+        sync_send(x->sync, SYNC_ATTACHED, 0, -1);
+    return r;
 }
 
 static int make_child(struct execution *x, struct wharf_error *e)
@@ -210,14 +230,7 @@ static int make_child(struct execution *x, struct wharf_error *e)
         return err_nomem(e);
     r = clone_child(&request, &x->process->pid, &x->process->pidfd, e);
     x->child_sync = fd_close(x->child_sync);
-    if (r == 0 && x->cgroup) {
-        r = cgroup_attach(x->cgroup, x->process->pid, request.cgroup >= 0, e);
-        if (r == 0 && x->plan.wait_attached)
-            sync_send(x->sync, SYNC_ATTACHED, 0, -1);
-    }
-    return r < 0
-               ? r
-               : attributes_apply_initial_affinity(x->plan.launch->attributes, x->process->pid, e);
+    return r < 0 ? r : place_child(x, request.cgroup >= 0, e);
 }
 
 static int execute(struct execution *x, const char *process_json, struct wharf_error *e)
