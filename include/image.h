@@ -228,6 +228,25 @@ int image_remove(struct image_store *store, const char *reference,
 int image_collect(struct image_store *store, int dangling, int64_t *ret_bytes,
                   struct wharf_error *e);
 
+/* ---- what people are told ---------------------------------------------------------------------- */
+
+/* A step of a pull, push or load in the words that docker's clients show: one line of the Docker
+ * API's progress stream. (`progress` callbacks are for programs, these are for people.) */
+struct image_message {
+    const char *id;         /* the first 12 digits of a layer, or a tag; NULL: about the whole */
+    const char *status;     /* "Downloading"; NULL: see stream */
+    const char *stream;     /* a line with its end, "Loaded image: a:b\n"; or NULL */
+    int64_t current, total; /* bytes of this step; total 0: none are counted */
+    const char *aux;        /* a JSON object for programs; or NULL */
+};
+
+/* Called with each message, never concurrently, perhaps from a thread of the library; non-zero
+ * cancels. The message dies with the call. */
+typedef int (*image_tell)(const struct image_message *message, void *arg);
+
+/* The message as the line that goes down the wire, CRLF behind it. malloc'd; NULL: no memory. */
+char *image_message_json(const struct image_message *message);
+
 /* ---- coming in ------------------------------------------------------------------------------- */
 
 enum image_step {
@@ -255,6 +274,10 @@ struct image_load_options {
      * a word is taken for a name, as podman does. */
     const char *repository;
     int keep_packed; /* do not unpack layers now: image_root_prepare will (and check them then) */
+    /* "Loading layer" and "Loaded image: NAME", the latter only if `quiet`. May be NULL. */
+    image_tell tell;
+    void *tell_arg;
+    int quiet;
 };
 
 /* Loads every image of an archive or layout; the form is found by looking: the old and the new form
@@ -287,6 +310,55 @@ struct image_import_options {
 int image_import(struct image_store *store, int fd, const struct image_import_options *options,
                  struct image **ret_image, struct wharf_error *e);
 
+/* ---- going out ------------------------------------------------------------------------------- */
+
+struct image_save_options {
+    size_t size;
+    int (*progress)(const struct image_progress *progress, void *arg);
+    void *arg;
+};
+
+/* Writes images to `fd` (a file, pipe or socket) as one archive that `docker load`, podman, skopeo
+ * and umoci read: an OCI layout of the stored blobs, unchanged, plus `manifest.json` and
+ * `repositories` [D]. `references`, ended by NULL: a repository without tag stands for all its
+ * tags; an id is saved without a name. Equal input, equal bytes. Errors: -ENOENT, -EPIPE, .. */
+int image_save(struct image_store *store, const char *const *references, int fd,
+               const struct image_save_options *options, struct wharf_error *e);
+
+/* ---- in the Docker API's forms --------------------------------------------------------------- */
+
+/* Answers as JSON, as API 1.51 has them; a door that speaks to older clients takes members away.
+ * *ret_json is malloc'd and ended by NUL. `filters` is the API's text, {"label":["a=b"]} or
+ * {"label":{"a=b":true}}; NULL or "": none. A filter that is not known is -EINVAL, "invalid filter
+ * 'x'". An absent image is -ENOENT, "No such image: x:latest". */
+
+struct image_query {
+    size_t size;
+    int all;             /* also images without a name that something refers to */
+    int shared_size;     /* fill in SharedSize (else -1) */
+    int manifests;       /* fill in Manifests */
+    const char *filters; /* before dangling label label! reference since until */
+};
+
+/* GET /images/json. `query` NULL: defaults. */
+int image_list_json(struct image_store *store, const struct image_query *query, char **ret_json,
+                    struct wharf_error *e);
+/* GET /images/{name}/json, /images/{name}/history. */
+int image_inspect_json(struct image_store *store, const char *reference, char **ret_json,
+                       struct wharf_error *e);
+int image_history_json(struct image_store *store, const char *reference, char **ret_json,
+                       struct wharf_error *e);
+/* DELETE /images/{name}: image_remove, told as [{"Untagged":..},{"Deleted":..}]. */
+int image_remove_json(struct image_store *store, const char *reference, int force, char **ret_json,
+                      struct wharf_error *e);
+/* POST /images/prune: {"ImagesDeleted":[..],"SpaceReclaimed":n}. Without the filter dangling=false
+ * only images without a name go. Filters: dangling label label! until. */
+int image_prune_json(struct image_store *store, const char *filters, char **ret_json,
+                     struct wharf_error *e);
+/* The images' part of GET /system/df: {"LayersSize":n,"Images":[..]}, sizes of what is unpacked,
+ * each layer counted once. */
+int image_df_json(struct image_store *store, char **ret_json, struct wharf_error *e);
+
 /* ---- registries ------------------------------------------------------------------------------ */
 
 /* These need libcurl and stand in a library of their own (libimage-remote): a program that neither
@@ -313,6 +385,13 @@ struct image_remote_options {
     /* Called every few hundred milliseconds or megabytes; non-zero cancels. May be NULL. */
     int (*progress)(const struct image_progress *progress, void *arg);
     void *arg;
+    image_tell tell; /* may be NULL; in docker's order: "Pulling from ..", layers, "Status: .." */
+    void *tell_arg;
+    /* Value of an X-Registry-Auth header (base64url of {username, password, identitytoken,
+     * registrytoken, ..}); beats all of the above, also when it is empty ("{}"). NULL: none. */
+    const char *registry_auth;
+    int all_tags; /* every tag of the repository; pull: as the registry lists them, *ret_image NULL
+                   */
 };
 
 /* Brings an image, with its index if it has one, from its registry: NAME[:TAG] or NAME@DIGEST (then
@@ -329,6 +408,22 @@ int image_pull(struct image_store *store, const char *reference,
  * other platforms are not in the store, this machine's manifest alone. Errors as image_pull. */
 int image_push(struct image_store *store, const char *reference,
                const struct image_remote_options *options, struct wharf_error *e);
+
+/* Asks a registry whether it takes username and password (or identity_token) of `options`. `server`
+ * is a host, or "" and "https://index.docker.io/v1/" for docker.io. *ret_identity (may be NULL): a
+ * token to keep in the place of the password, malloc'd, or NULL. -EACCES: it refuses them. */
+int image_login(const char *server, const struct image_remote_options *options, char **ret_identity,
+                struct wharf_error *e);
+
+/* Copies an image, all platforms of it, from one registry to another without a store: blobs pass
+ * through, bytes and digests unchanged. `from` and `to` are options of either side (NULL: none);
+ * progress, tell and platform are those of `to`. Errors as image_pull. */
+int image_copy(const char *source, const char *target, const struct image_remote_options *from,
+               const struct image_remote_options *to, struct wharf_error *e);
+
+/* What a registry has under a name: {"Descriptor":{..},"Platforms":[..]}. malloc'd. */
+int image_distribution_json(const char *reference, const struct image_remote_options *options,
+                            char **ret_json, struct wharf_error *e);
 
 struct image_registry;
 

@@ -210,23 +210,44 @@ void collect_if_wanted(struct image_store *store)
 
 /* ---- removal ---- */
 
+/* True if names of more than one repository lead to the image. */
+static bool is_shared(char *const *names)
+{
+    size_t len = names[0] ? (size_t)(strrchr(names[0], ':') - names[0]) : 0;
+
+    for (size_t i = 1; names[0] && names[i]; i++) {
+        if (strncmp(names[i], names[0], len + 1) != 0)
+            return true;
+    }
+    return false;
+}
+
+/* The words are dockerd's: scripts look for them. */
 static int check_removal(struct image_store *store, const struct resolved *found, bool force,
                          bool last, const char *reference, struct wharf_error *e)
 {
+    const char *id = found->image->id.text + strlen("sha256:");
     char user[IMAGE_TAG_MAX + 1] = "";
 
     if (force)
         return 0;
-    if (!found->name[0] && found->image->info.names[0] && found->image->info.names[1])
+    if (!found->name[0] && is_shared(found->image->info.names))
         return err_set(e, -EBUSY, WHARF_ERROR_CONFLICT,
-                       "image '%s' has several names; remove them one by one, or by force",
-                       reference);
-    if (last && (roots_use(store, found->top.text, user) ||
-                 roots_use(store, found->image->digest.text, user)))
+                       "conflict: unable to delete %.12s (must be forced) - image is referenced in "
+                       "multiple repositories",
+                       id);
+    if (!last || (!roots_use(store, found->top.text, user) &&
+                  !roots_use(store, found->image->digest.text, user)))
+        return 0;
+    if (found->name[0])
         return err_set(e, -EBUSY, WHARF_ERROR_CONFLICT,
-                       "image '%s' is used by container '%s'; remove that first, or by force",
-                       reference, user);
-    return 0;
+                       "conflict: unable to remove repository reference \"%s\" (must force) - "
+                       "container %.12s is using its referenced image %.12s",
+                       reference, user, id);
+    return err_set(e, -EBUSY, WHARF_ERROR_CONFLICT,
+                   "conflict: unable to delete %.12s (must be forced) - image is being used by "
+                   "stopped container %.12s",
+                   id, user);
 }
 
 static void tell(const struct image_remove_options *o, enum image_removed what, const char *text)

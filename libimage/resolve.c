@@ -115,6 +115,7 @@ int resolve(struct image_store *store, const struct index_edit *x, const char *t
 {
     struct image_reference ref;
     struct wharf_error reason = { 0 };
+    char familiar[IMAGE_REFERENCE_MAX];
     json_t *entry = NULL;
     int named, r;
 
@@ -134,7 +135,10 @@ int resolve(struct image_store *store, const struct index_edit *x, const char *t
             *e = reason;
         return named;
     }
-    return err_not_found(e, "no such image: '%s'", text);
+    if (named < 0)
+        return err_not_found(e, "No such image: %s", text);
+    image_reference_format(&ref, 1, familiar);
+    return err_not_found(e, "No such image: %s", familiar); /* clients look for these words */
 }
 
 int image_open(struct image_store *store, const char *reference, struct image **ret,

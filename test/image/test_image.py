@@ -123,7 +123,7 @@ def test_root_with_whiteouts(store, tmp_path, kind):
         assert stat.S_IMODE(os.stat(target / "etc").st_mode) == 0o700
         (target / "etc/c").write_text("written")
         in_use = store.run("image-list", "remove", "test", check=False)
-        assert in_use.returncode == 1 and "container 'c1'" in in_use.stderr
+        assert in_use.returncode == 1 and "container c1 is using" in in_use.stderr
     finally:
         subprocess.run(["umount", target], check=True)
     assert (work / ("copy" if kind == "copy" else "upper") / "etc/c").read_text() == "written"
