@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/str.h"
@@ -24,6 +26,7 @@ static const char help[] =
     "      --reply                  answer each call with the next line of standard input\n"
     "      --take                   copy the bytes of descriptors that arrive to standard output\n"
     "      --once                   end when the first connection ends\n"
+    "      --mode OCTAL             permissions of the unix socket: 666 lets every user dial\n"
     "  chan dial ADDRESS            send each line of standard input as a message\n"
     "      --call                   each line is a call: wait for its answer and print it\n"
     "      --fd KEY=N               put our descriptor N into each message, under this key\n"
@@ -35,6 +38,7 @@ static const char help[] =
     "  chan peer ADDRESS            print who is at the other end\n"
     "  chan bench                   measure a round trip and a stream over a unix socket\n"
     "\n"
+    "  --wait SECONDS               where nobody listens yet, dial again for so long\n"
     "  --timeout SECONDS            give up a call, a send or a dial after so long (default: "
     "never)\n"
     "  --tls-ca FILE --tls-cert FILE --tls-key FILE --tls-name NAME\n"
@@ -51,7 +55,8 @@ struct settings {
     bool echo, reply, take, once, call;
     char *fd_key;
     int fd;
-    int64_t timeout_ms;
+    int64_t timeout_ms, wait_ms;
+    uint64_t mode; /* of the socket; 0: as the umask says */
     struct chan_options options;
     const char *arguments[2];
 };
@@ -248,6 +253,12 @@ static int listen_loop(const struct settings *s, void *(*run)(void *))
 
     if (chan_listen(s->arguments[0], &s->options, &l, &e) < 0)
         return fail(&e);
+    const char *path = str_after(chan_listener_address(l), "unix:");
+    if (s->mode && path && chmod(path, (mode_t)s->mode) < 0) {
+        err_sys(&e, "cannot set the mode of '%s'", path);
+        chan_listener_free(l);
+        return fail(&e);
+    }
     fprintf(stderr, "chan: listening on %s\n", chan_listener_address(l));
     while (chan_listener_accept(l, CHAN_FOREVER, &session, &e) == 0) {
         start(run, session, s, !s->once);
@@ -330,10 +341,26 @@ static int send_lines(const struct settings *s, struct chan_tx *tx, struct wharf
     return r;
 }
 
+/* A server may start after its clients do: its socket is not there yet, or a dead one's still is.
+ */
+static int dial_session(const struct settings *s, struct chan_session **ret, struct wharf_error *e)
+{
+    const struct timespec pause = { 0, 20000000 };
+    chan_time end = chan_after_ms(s->wait_ms);
+    int r;
+
+    while ((r = chan_dial(s->arguments[0], &s->options, deadline(s), ret, e)) < 0) {
+        if ((r != -ENOENT && r != -ECONNREFUSED) || chan_after_ms(0) >= end)
+            return r;
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
 static int dial(const struct settings *s, struct chan_session **ret, struct chan_tx **ret_tx,
                 struct wharf_error *e)
 {
-    int r = chan_dial(s->arguments[0], &s->options, deadline(s), ret, e);
+    int r = dial_session(s, ret, e);
 
     if (r < 0)
         return r;
@@ -415,8 +442,7 @@ static int command_peer(const struct settings *s)
     struct chan_session *session;
     struct chan_peer p;
 
-    if (chan_dial(s->arguments[0], &s->options, deadline(s), &session, &e) < 0 ||
-        chan_session_peer(session, deadline(s), &p, &e) < 0)
+    if (dial_session(s, &session, &e) < 0 || chan_session_peer(session, deadline(s), &p, &e) < 0)
         return fail(&e);
     printf("transport %s\n", p.transport);
     if (p.has_credentials)
@@ -524,7 +550,9 @@ enum {
     ONCE,
     CALL,
     FD,
+    MODE,
     TIMEOUT,
+    WAIT,
     TLS_CA,
     TLS_CERT,
     TLS_KEY,
@@ -539,7 +567,9 @@ static const struct option options[] = {
     { "once", no_argument, NULL, ONCE },
     { "call", no_argument, NULL, CALL },
     { "fd", required_argument, NULL, FD },
+    { "mode", required_argument, NULL, MODE },
     { "timeout", required_argument, NULL, TIMEOUT },
+    { "wait", required_argument, NULL, WAIT },
     { "tls-ca", required_argument, NULL, TLS_CA },
     { "tls-cert", required_argument, NULL, TLS_CERT },
     { "tls-key", required_argument, NULL, TLS_KEY },
@@ -561,10 +591,28 @@ static bool set_fd(struct settings *s, char *text)
     return true;
 }
 
+static bool set_seconds(int64_t *ret_ms, const char *text)
+{
+    int64_t given;
+
+    if (parse_i64(text, 0, 1 << 20, &given) < 0)
+        return false;
+    *ret_ms = given * 1000;
+    return true;
+}
+
+static bool set_mode(struct settings *s, const char *text)
+{
+    size_t n = strspn(text, "01234567");
+
+    s->mode = 0;
+    for (const char *p = text; *p; p++)
+        s->mode = s->mode * 8 + (uint64_t)(*p - '0');
+    return n == 3 && !text[n];
+}
+
 static bool set(struct settings *s, int option, char *value)
 {
-    int64_t seconds_given;
-
     switch (option) {
     case ECHO:
         return s->echo = true;
@@ -578,11 +626,12 @@ static bool set(struct settings *s, int option, char *value)
         return s->call = true;
     case FD:
         return set_fd(s, value);
+    case MODE:
+        return set_mode(s, value);
     case TIMEOUT:
-        if (parse_i64(value, 0, 1 << 20, &seconds_given) < 0)
-            return false;
-        s->timeout_ms = seconds_given * 1000;
-        return true;
+        return set_seconds(&s->timeout_ms, value);
+    case WAIT:
+        return set_seconds(&s->wait_ms, value);
     case TLS_CA:
         s->options.tls_ca = value;
         return true;
