@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "base/str.h"
+#include "engine/channels.h"
 #include "engine/lock.h"
 #include "engine/log-reader.h"
 #include "engine/names.h"
@@ -454,6 +455,22 @@ static void assert_json(json_t *tree, const char *path, const char *expected)
     assert_string_equal(text, expected);
 }
 
+static void test_channels(void **state)
+{
+    static const char *const bad[] = { "", "A", "../x", "a/b", ":ro", "x:rw", "-x", "." };
+    auto_of(arena_free) struct arena *arena = arena_new(SETTINGS_ARENA_MAX);
+    struct channel c;
+
+    assert_int_equal(channel_parse("my-chan.1", arena, &c, NULL), 0);
+    assert_string_equal(c.name, "my-chan.1");
+    assert_false(c.read_only);
+    assert_int_equal(channel_parse("x:ro", arena, &c, NULL), 0);
+    assert_string_equal(c.name, "x");
+    assert_true(c.read_only);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_int_equal(channel_parse(bad[i], arena, &c, NULL), -EINVAL);
+}
+
 static void test_spec(void **state)
 {
     auto_of(arena_free) struct arena *arena = arena_new(SETTINGS_ARENA_MAX);
@@ -552,14 +569,15 @@ static void test_command(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),         cmocka_unit_test(test_locks),
-        cmocka_unit_test(test_store),         cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_shim_config),   cmocka_unit_test(test_exit_file),
-        cmocka_unit_test(test_log_round),     cmocka_unit_test(test_log_long_line),
-        cmocka_unit_test(test_log_rotation),  cmocka_unit_test(test_log_torn),
-        cmocka_unit_test(test_log_parse),     cmocka_unit_test(test_users),
-        cmocka_unit_test(test_settings),      cmocka_unit_test(test_spec),
-        cmocka_unit_test(test_spec_defaults), cmocka_unit_test(test_command),
+        cmocka_unit_test(test_names),        cmocka_unit_test(test_locks),
+        cmocka_unit_test(test_store),        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_shim_config),  cmocka_unit_test(test_exit_file),
+        cmocka_unit_test(test_log_round),    cmocka_unit_test(test_log_long_line),
+        cmocka_unit_test(test_log_rotation), cmocka_unit_test(test_log_torn),
+        cmocka_unit_test(test_log_parse),    cmocka_unit_test(test_users),
+        cmocka_unit_test(test_settings),     cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_spec),         cmocka_unit_test(test_spec_defaults),
+        cmocka_unit_test(test_command),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

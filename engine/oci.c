@@ -310,7 +310,8 @@ static int put_env(const struct oci_input *in, const struct oci_exec *exec, bool
 {
     size_t image_count = strv_count((const char *const *)in->image->env);
     struct environment env = {
-        .room = 4 + image_count + in->settings->env.count + (exec ? exec->env.count : 0),
+        .room = 4 + image_count + in->channels.count + in->settings->env.count +
+                (exec ? exec->env.count : 0),
     };
 
     env.items = arena_array(arena, env.room, sizeof(*env.items));
@@ -325,6 +326,8 @@ static int put_env(const struct oci_input *in, const struct oci_exec *exec, bool
     set_env(&env, home);
     for (size_t i = 0; i < image_count; i++)
         set_env(&env, in->image->env[i]);
+    for (size_t i = 0; i < in->channels.count; i++)
+        set_env(&env, in->channels.items[i].env);
     for (size_t i = 0; i < in->settings->env.count; i++)
         set_env(&env, in->settings->env.items[i]);
     for (size_t i = 0; exec && i < exec->env.count; i++)
@@ -525,6 +528,13 @@ static int put_mounts(const struct oci_input *in, struct arena *arena, struct bu
             arena_format(arena, "nosuid,nodev,noexec%s%s", *t->value ? "," : "", t->value);
 
         put_mount(b, t->key, "tmpfs", "tmpfs", options ? options : "");
+    }
+    for (size_t i = 0; i < in->channels.count; i++) {
+        const struct oci_channel *c = &in->channels.items[i];
+
+        put_mount(b, c->target, "bind", c->source,
+                  c->read_only ? "rbind,rprivate,nosuid,nodev,noexec,ro"
+                               : "rbind,rprivate,nosuid,nodev,noexec");
     }
     for (size_t i = 0; r == 0 && i < host->binds.count; i++)
         r = put_bind(b, host->binds.items[i], arena, e);

@@ -32,6 +32,16 @@ struct oci_devices {
     size_t count;
 };
 
+/* A directory where containers meet, and its address in the environment (channels.h). */
+struct oci_channel {
+    const char *source, *target, *env;
+    bool read_only;
+};
+struct oci_channels {
+    struct oci_channel *items;
+    size_t count;
+};
+
 struct oci_input {
     const char *id;
     const char *hostname;
@@ -40,6 +50,7 @@ struct oci_input {
     const struct oci_image *image;
     const struct user *user;
     struct oci_devices devices;
+    struct oci_channels channels;
     uint64_t rows, columns; /* of the terminal; 0: unknown */
 };
 

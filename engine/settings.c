@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <strings.h>
 #include "base/str.h"
+#include "engine/channels.h"
 
 #define MEMORY_MIN (6 << 20) /* docker's */
 
@@ -65,6 +66,7 @@ static const struct field host_fields[] = {
     H("Sysctls", FIELD_STRING_MAP, sysctls),
     H("Tmpfs", FIELD_STRING_MAP, tmpfs),
     H("Binds", FIELD_STRINGS, binds),
+    H("Channels", FIELD_STRINGS, channels),
     H("NetworkMode", FIELD_STR, network_mode),
     H("UsernsMode", FIELD_STR, userns_mode),
     H("PidMode", FIELD_STR, pid_mode),
@@ -282,12 +284,15 @@ int settings_check(const struct settings *settings, struct wharf_error *e)
     const char *log = host->log && host->log->type ? host->log->type : "json-file";
     auto_of(arena_free) struct arena *arena = arena_new(SETTINGS_ARENA_MAX);
     struct settings_bind bind;
+    struct channel channel;
     int r = check_limits(host, e);
 
     if (!arena)
         return err_nomem(e);
     for (size_t i = 0; r == 0 && i < host->binds.count; i++)
         r = settings_bind_parse(host->binds.items[i], arena, &bind, e);
+    for (size_t i = 0; r == 0 && i < host->channels.count; i++)
+        r = channel_parse(host->channels.items[i], arena, &channel, e);
     for (size_t i = 0; r == 0 && i < host->devices.count; i++)
         r = check_device(&host->devices.items[i], e);
     if (r == 0)

@@ -42,7 +42,8 @@ struct settings_host {
     field_strings cap_add, cap_drop, security_opt, group_add;
     field_strings dns, dns_search, dns_options, extra_hosts;
     field_pairs sysctls, tmpfs;
-    field_strings binds; /* source:target[:options] */
+    field_strings binds;    /* source:target[:options] */
+    field_strings channels; /* name[:ro]: not of the Docker API; channels.h */
     char *network_mode, *userns_mode, *pid_mode, *ipc_mode, *uts_mode;
     struct settings_log *log;
 };

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include "base/fd.h"
 #include "base/str.h"
+#include "engine/channels.h"
 #include "engine/devices.h"
 
 void plan_done(struct plan *plan)
@@ -68,6 +69,8 @@ int plan_make(struct engine *en, const struct record *r, int root_mount, const c
         .image = &p->oci_image,
         .user = &p->user,
     };
+    if (code == 0)
+        code = channels_collect(s->host, en->run, p->arena, &p->input.channels, e);
     if (code == 0 && (!p->input.hostname || !p->input.directory))
         code = err_nomem(e);
     return code;

@@ -101,7 +101,8 @@ struct run_options {
     bool interactive, tty, detach, rm, read_only, privileged;
     char **env, **env_file, **volumes, **cap_add, **cap_drop, **security, **labels, **tmpfs,
         **ulimits;
-    char **add_hosts, **dns, **group_add, **log_options, **sysctls, **mounts, **attach, **devices;
+    char **add_hosts, **dns, **group_add, **log_options, **sysctls, **mounts, **attach, **devices,
+        **channels;
     const char *workdir, *user, *name, *hostname, *network, *entrypoint, *stop_signal, *userns,
         *pid, *ipc;
     const char *cgroup_parent, *cidfile, *log_driver, *detach_keys, *cpuset;

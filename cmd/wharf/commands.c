@@ -14,6 +14,8 @@ static const struct flag run_flags[] = {
     { "cap-add", 0, FLAG_LIST, F(run_options, cap_add), "CAP", "Add a Linux capability" },
     { "cap-drop", 0, FLAG_LIST, F(run_options, cap_drop), "CAP", "Drop a Linux capability" },
     { "cgroup-parent", 0, FLAG_STR, F(run_options, cgroup_parent), "PATH", "Parent of the cgroup" },
+    { "chan", 0, FLAG_LIST, F(run_options, channels), "NAME[:ro]",
+      "Join a channel: address in $CHAN_NAME; ro: dial only" },
     { "cidfile", 0, FLAG_STR, F(run_options, cidfile), "FILE",
       "Write the container's id to a file" },
     { "cpu-shares", 'c', FLAG_INT, F(run_options, cpu_shares), "N",

@@ -231,6 +231,7 @@ static int host_settings(const struct run_options *o, const struct lists *l, str
         .dns = strings(o->dns),
         .extra_hosts = strings(o->add_hosts),
         .binds = strings(l->binds),
+        .channels = strings(o->channels),
         .network_mode = (char *)(o->network ? o->network : "none"),
         .userns_mode = (char *)o->userns,
         .pid_mode = (char *)o->pid,
