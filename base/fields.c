@@ -254,6 +254,21 @@ static int make_list(struct reader *r, const struct field *f, const struct at *a
     return 0;
 }
 
+/* A list of strings that was given as its only element. */
+static int read_one(struct reader *r, const struct field *f, const struct at *at, json_t *value,
+                    void *slot)
+{
+    static const struct field string = { .type = FIELD_STR };
+    struct list list;
+    int n = make_list(r, f, at, 1, sizeof(char *), &list);
+
+    if (n == 0)
+        n = read_str(r, &string, at, value, list.items);
+    if (n == 0)
+        memcpy(slot, &list, sizeof(list));
+    return n;
+}
+
 static int read_list(struct reader *r, const struct field *f, const struct at *at, json_t *value,
                      void *slot)
 {
@@ -263,6 +278,8 @@ static int read_list(struct reader *r, const struct field *f, const struct at *a
     json_t *item;
     int n;
 
+    if ((f->flags & FIELD_ONE) && json_is_text(value))
+        return read_one(r, f, at, value, slot);
     if (!json_is_array(value))
         return wrong_type(r, at, "a list", value);
     n = make_list(r, f, at, json_array_size(value), size, &list);
@@ -279,10 +296,32 @@ static int read_list(struct reader *r, const struct field *f, const struct at *a
     return 0;
 }
 
+/* The only row of a bare map's elements that is not their key. */
+static const struct field *bare_row(const struct field *map)
+{
+    const struct field *row = map->fields;
+
+    while (row->type == FIELD_KEY)
+        row++;
+    return row;
+}
+
+static int read_entry(struct reader *r, const struct field *map, const struct at *at, json_t *value,
+                      char *to)
+{
+    const struct field element = field_element(map);
+
+    if (json_is_null(value))
+        return 0;
+    if (!(map->flags & FIELD_BARE))
+        return read_members(r, &element, at, value, to);
+    const struct field *row = bare_row(map);
+    return field_kinds[row->type].read(r, row, at, value, field_slot(row, to));
+}
+
 static int read_map(struct reader *r, const struct field *f, const struct at *at, json_t *value,
                     void *slot)
 {
-    const struct field element = field_element(f);
     struct list list;
     const char *key;
     json_t *item;
@@ -298,12 +337,39 @@ static int read_map(struct reader *r, const struct field *f, const struct at *at
     json_object_foreach (value, key, item) {
         struct at here = { at, key, 0 };
 
-        n = read_members(r, &element, &here, item, to);
+        n = read_entry(r, f, &here, item, to);
         if (n < 0)
             return n;
         if (!(*field_key(f->fields, to) = arena_str(r->arena, key)))
             return err_nomem(r->e);
         to += f->size;
+    }
+    memcpy(slot, &list, sizeof(list));
+    return 0;
+}
+
+static int read_set(struct reader *r, const struct field *f, const struct at *at, json_t *value,
+                    void *slot)
+{
+    struct list list;
+    const char *key;
+    json_t *item;
+    char **to;
+    int n;
+
+    if (!json_is_object(value))
+        return wrong_type(r, at, "an object", value);
+    n = make_list(r, f, at, json_object_size(value), sizeof(char *), &list);
+    if (n < 0)
+        return n;
+    to = (void *)list.items;
+    json_object_foreach (value, key, item) {
+        struct at here = { at, key, 0 };
+
+        if (!json_is_object(item) && !json_is_null(item))
+            return wrong_type(r, &here, "an empty object", item);
+        if (!(*to++ = arena_str(r->arena, key)))
+            return err_nomem(r->e);
     }
     memcpy(slot, &list, sizeof(list));
     return 0;
@@ -491,6 +557,17 @@ static json_t *write_struct(const struct field *f, const void *slot)
     return fields_write(f->fields, field_pointer_at(slot));
 }
 
+static json_t *write_entry(const struct field *map, const void *element)
+{
+    const struct field *row = map->flags & FIELD_BARE ? bare_row(map) : NULL;
+
+    if (!row)
+        return fields_write(map->fields, element);
+    const void *slot = field_slot(row, element);
+    return field_kinds[row->type].absent(row, slot) ? json_null()
+                                                    : field_kinds[row->type].write(row, slot);
+}
+
 static json_t *write_map(const struct field *f, const void *slot)
 {
     struct list list = field_list_at(slot);
@@ -499,8 +576,22 @@ static json_t *write_map(const struct field *f, const void *slot)
     for (size_t i = 0; object && i < list.count; i++) {
         char *element = list.items + i * f->size;
 
-        if (json_object_set_new(object, *field_key(f->fields, element),
-                                fields_write(f->fields, element)) < 0) {
+        if (json_object_set_new(object, *field_key(f->fields, element), write_entry(f, element)) <
+            0) {
+            json_decref(object);
+            return NULL;
+        }
+    }
+    return object;
+}
+
+static json_t *write_set(const struct field *f, const void *slot)
+{
+    struct list list = field_list_at(slot);
+    json_t *object = json_object();
+
+    for (size_t i = 0; object && i < list.count; i++) {
+        if (json_object_set_new(object, ((char **)(void *)list.items)[i], json_object()) < 0) {
             json_decref(object);
             return NULL;
         }
@@ -545,6 +636,48 @@ json_t *fields_write(const struct field *fields, const void *in)
     return json_incref(object);
 }
 
+/* The value that Go's encoder gives to what is not there. */
+static json_t *write_nothing(const struct field *row)
+{
+    switch (row->type) {
+    case FIELD_BOOL:
+        return json_false();
+    case FIELD_I64:
+    case FIELD_U64:
+    case FIELD_U32:
+    case FIELD_REFUSED:
+        return json_integer(0);
+    case FIELD_STR:
+    case FIELD_ENUM:
+        return json_string("");
+    default:
+        return json_null();
+    }
+}
+
+json_t *fields_write_all(const struct field *fields, const void *in)
+{
+    autojson json_t *object = json_object();
+
+    for (const struct field *row = fields; object && row->name; row++) {
+        const struct kind *kind = &field_kinds[row->type];
+        const void *slot = field_slot(row, in);
+        json_t *value;
+
+        if (row->type == FIELD_KEY || row->type == FIELD_PRESENT)
+            continue;
+        if (kind->absent(row, slot))
+            value = write_nothing(row);
+        else if (row->type == FIELD_EMBED)
+            value = fields_write_all(row->fields, slot);
+        else
+            value = kind->write(row, slot);
+        if (json_object_set_new_nocheck(object, row->name, value) < 0)
+            return NULL;
+    }
+    return json_incref(object);
+}
+
 /* ---- the kinds ---- */
 
 #define NUMBER(size_, absent_, what_)                                                              \
@@ -568,6 +701,7 @@ const struct kind field_kinds[FIELD_TYPES] = {
                         field_parse_json },
     [FIELD_ARRAY] = { sizeof(struct list), true, list_absent, read_list, write_list,
                       field_parse_json },
+    [FIELD_SET] = { sizeof(struct list), true, list_absent, read_set, write_set, field_parse_json },
     [FIELD_STRING_MAP] = { sizeof(struct list), true, list_absent, read_string_map,
                            write_string_map, field_parse_json },
     [FIELD_EMBED] = { 0, true, never_absent, read_members, write_members, field_parse_json },

@@ -58,7 +58,8 @@ enum field_type {
     FIELD_FLAGS,      /* uint64_t: the or of the words of a list of strings */
     FIELD_STR,        /* char *, NULL when absent; with `words`, one of them */
     FIELD_STRINGS,    /* field_strings */
-    FIELD_ARRAY,      /* LIST_OF(a number or enumeration): elements of the type `item` */
+    FIELD_ARRAY,      /* LIST_OF(numbers, enumerations or FIELD_STRINGS): of the type `item` */
+    FIELD_SET,        /* field_strings: the keys of an object whose values are empty objects */
     FIELD_STRING_MAP, /* field_pairs, in the document's order */
     FIELD_EMBED,      /* struct inside this one, described by `fields` */
     FIELD_STRUCT,     /* struct * (from the arena), NULL when absent; described by `fields` */
@@ -74,6 +75,8 @@ enum {
     FIELD_REQUIRED = 1u << 0,
     FIELD_STRICT = 1u << 1,   /* structs: a member that is not in `fields` is an error */
     FIELD_NONEMPTY = 1u << 2, /* a string or list that may not be empty */
+    FIELD_ONE = 1u << 3,      /* strings: a list of one may be given as that one */
+    FIELD_BARE = 1u << 4,     /* maps: a value is not an object of members but the one member */
 };
 
 /* A closed set of strings. The last entry has name NULL. */
@@ -111,8 +114,15 @@ struct field {
 int fields_read(const struct field *fields, json_t *object, const char *path, struct arena *arena,
                 void *out, struct wharf_error *e);
 
+/* Gives members whose names match a row's but for case that row's name, at any depth, as Go's
+ * decoder would take them; two members of one row are an error. 0, -EINVAL, -ENOMEM. */
+int fields_fold_case(const struct field *fields, json_t *object, struct wharf_error *e);
+
 /* The reverse: absent fields are left out. NULL when out of memory. */
 json_t *fields_write(const struct field *fields, const void *in);
+
+/* The same with every row: what is absent is 0, false, "", or null, as Go's encoder writes it. */
+json_t *fields_write_all(const struct field *fields, const void *in);
 
 /* Copies into `written` those members of the document it came from that the table does not know,
  * at any depth. Elements of lists correspond by their index. 0 or -ENOMEM. */

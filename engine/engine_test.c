@@ -375,21 +375,62 @@ static int read_settings(const char *json, struct arena *arena, struct settings 
     return r == 0 ? settings_check(s, e) : r;
 }
 
+/* Any case; lists that are given as their only string; maps of lists; lists of lists. */
+static void test_folded(struct arena *arena)
+{
+    const char *text = "{\"IMAGE\":\"x\",\"cmd\":\"ls\",\"labels\":{\"a\":\"1\",\"A\":\"2\"},"
+                       "\"exposedports\":{\"80/tcp\":{}},\"hostconfig\":{\"portbindings\":{"
+                       "\"80/tcp\":[{\"hostport\":\"8080\"}],\"81/udp\":null},\"mounts\":[{"
+                       "\"type\":\"tmpfs\",\"TmpfsOptions\":{\"Options\":[[\"uid\",\"7\"]]}}]},"
+                       "\"NetworkingConfig\":{\"endpointsconfig\":{\"Net\":{\"aliases\":[\"b\"],"
+                       "\"NetworkID\":\"\"},\"other\":null}}}";
+    struct wharf_error e = { 0 };
+    struct settings s;
+
+    assert_int_equal(settings_read(text, strlen(text), arena, &s, &e), 0);
+    assert_string_equal(s.image, "x");
+    assert_int_equal(s.cmd.count, 1);
+    assert_int_equal(s.labels.count, 2);
+    assert_string_equal(s.exposed_ports.items[0], "80/tcp");
+    assert_int_equal(s.host->port_bindings.count, 2);
+    assert_string_equal(s.host->port_bindings.items[0].bindings.items[0].host_port, "8080");
+    assert_int_equal(s.host->port_bindings.items[1].bindings.count, 0);
+    assert_string_equal(s.host->mounts.items[0].tmpfs->options.items[0].items[1], "7");
+    assert_int_equal(s.networking->endpoints.count, 2);
+    assert_string_equal(s.networking->endpoints.items[0].network, "Net");
+    assert_string_equal(s.networking->endpoints.items[0].aliases.items[0], "b");
+    autojson json_t *all = settings_to_json(&s);
+    assert_true(json_is_null(json_object_get(all, "Env")));
+    json_t *host = json_object_get(all, "HostConfig");
+    assert_int_equal(json_integer_value(json_object_get(host, "Memory")), 0);
+    assert_true(json_is_array(json_object_get(json_object_get(host, "PortBindings"), "80/tcp")));
+    assert_true(json_is_null(json_object_get(json_object_get(host, "PortBindings"), "81/udp")));
+}
+
 static void test_settings(void **state)
 {
     static const struct {
         const char *json, *message;
     } bad[] = {
-        { "{\"Image\":\"x\",\"Frob\":1}", "Frob is not supported yet" },
-        { "{\"Image\":\"x\",\"HostConfig\":{\"PidMode\":\"container:a\"}}",
-          "pid namespace 'container:a' is not supported yet: use 'private' or 'host'" },
+        { "{\"Image\":\"x\",\"Frob\":1}", "Frob is not supported" },
+        { "{\"Image\":\"x\",\"HostConfig\":{\"PidMode\":\"container:\"}}",
+          "invalid PID mode: container:" },
+        { "{\"Image\":\"x\",\"HostConfig\":{\"CpuCount\":1}}",
+          "HostConfig.CpuCount: is for another platform; a Linux container cannot follow it" },
+        { "{\"image\":\"x\",\"Image\":\"y\"}",
+          "key 'image' stands twice (keys are compared without case)" },
+        { "{\"Image\":\"x\",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"always\"},"
+          "\"AutoRemove\":true}}",
+          "can't create 'AutoRemove' container with restart policy" },
+        { "{\"Image\":\"x\",\"HostConfig\":{\"Mounts\":[{\"Type\":\"bind\",\"Frob\":1}]}}",
+          "HostConfig.Mounts.Frob is not supported" },
+        { "{\"Image\":\"x\",\"HostConfig\":{\"PortBindings\":{\"80/xcp\":null}}}",
+          "invalid proto: xcp" },
         { "{\"Image\":\"x\",\"HostConfig\":{\"Memory\":1000}}",
           "Minimum memory limit allowed is 6MB" },
         { "{\"Image\":\"x\",\"HostConfig\":{\"Binds\":[\"v:/d\"]}}",
           "volume 'v': named volumes are not supported yet, use an absolute host path" },
         { "{\"Image\":\"x\",\"StopSignal\":\"SIGFOO\"}", "Invalid signal: SIGFOO" },
-        { "{\"Image\":\"x\",\"HostConfig\":{\"Links\":[\"a\"]}}",
-          "HostConfig.Links is not supported yet" },
         { "{\"Image\":\"x\",\"HostConfig\":{\"Devices\":[{}]}}",
           "HostConfig.Devices[0].PathOnHost: is missing" },
     };
@@ -408,7 +449,9 @@ static void test_settings(void **state)
     assert_int_equal(read_settings(good, arena, &s, &e), 0);
     assert_int_equal(settings_write(&s, &text, &e), 0);
     assert_string_equal(text, "{\"Env\":[\"A=1\"],\"Image\":\"x\",\"Labels\":{\"a\":\"b\"},"
-                              "\"HostConfig\":{\"Memory\":8388608,\"AutoRemove\":true}}");
+                              "\"HostConfig\":{\"Memory\":8388608,\"RestartPolicy\":{},"
+                              "\"AutoRemove\":true}}");
+    test_folded(arena);
     assert_int_equal(signal_parse("kill", &e), 9);
     assert_int_equal(signal_parse("SIGTERM", &e), 15);
     assert_int_equal(signal_parse("0", &e), -EINVAL);
