@@ -127,10 +127,10 @@ int principal_check(const struct engine *en, struct principal who, struct wharf_
 {
     struct stat st;
 
-    if (who.uid == 0 || (fstat(en->root_fd, &st) == 0 && st.st_uid == who.uid))
+    if (en->many_users || who.uid == 0 || (fstat(en->root_fd, &st) == 0 && st.st_uid == who.uid))
         return 0;
-    return err_set(e, -EACCES, WHARF_ERROR_FORBIDDEN, "user %u may not use the containers of '%s'",
-                   who.uid, en->root);
+    return err_set(e, -EACCES, WHARF_ERROR_FORBIDDEN, "%s may not use the containers of '%s'",
+                   who.name, en->root);
 }
 
 int engine_images(struct engine *en, struct principal who, struct image_store **ret,

@@ -25,6 +25,7 @@
 #include "engine/log-reader.h"
 #include "engine/settings.h"
 #include "engine/store.h"
+#include "swarm.h"
 
 #define ENGINE_ROOT_DEFAULT  "/var/lib/wharf"
 #define STOP_TIMEOUT_DEFAULT 10 /* seconds between the stop signal and SIGKILL */
@@ -32,14 +33,11 @@
 struct engine;
 struct image_store;
 
-struct principal { /* who asks; more kinds of it come with identity */
-    uid_t uid;
-};
-
 struct engine_options {
     const char *root; /* NULL: ENGINE_ROOT_DEFAULT */
     const char *run;  /* sockets and libcontainer's state; NULL: /run/wharf for the default root,
                        * else  "run" below the root */
+    bool many_users;  /* a filter in front decides who may come; else root and the root's owner */
     const char *shim; /* the program; NULL: wharf-shim beside the running program */
 };
 

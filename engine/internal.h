@@ -16,6 +16,7 @@
 struct engine {
     char *root, *run, *shim; /* absolute */
     int root_fd, containers_fd;
+    bool many_users;
     int lock_file; /* to ask lock_held; holds none itself */
     struct store *store;
     struct image_store *images; /* opened when first needed */

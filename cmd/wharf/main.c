@@ -55,7 +55,7 @@ static int usage_error(const struct command *c, const struct wharf_error *e)
 
 static int call(const struct command *c, const struct engine_options *where, int argc, char **argv)
 {
-    struct cli cli = { .command = c, .who = { .uid = geteuid() } };
+    struct cli cli = { .command = c, .who = principal_of_user(geteuid(), getpid()) };
     autofree void *options = calloc(1, c->size + 1);
     int count;
 
