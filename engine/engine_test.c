@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -135,6 +136,35 @@ static void test_store(void **state)
     assert_int_equal(store_open(&s, path, &e), 0); /* the log was kept without a checkpoint */
     assert_int_equal(store_find(s, "db", 0, &found, &e), 0);
     record_done(&found);
+    store_close(s);
+}
+
+/* A database of version 1 gets the columns that came later; its records stay. */
+static void test_store_grows(void **state)
+{
+    static const char old[] =
+        "CREATE TABLE container(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, image TEXT NOT "
+        "NULL, image_id TEXT NOT NULL, command TEXT NOT NULL, settings TEXT NOT NULL, error TEXT, "
+        "owner INTEGER, state INTEGER, generation INTEGER, created_ns INTEGER, started_ns INTEGER, "
+        "finished_ns INTEGER, exit_code INTEGER, pid INTEGER, oom_killed INTEGER, auto_remove "
+        "INTEGER) WITHOUT ROWID; INSERT INTO container VALUES('aa','one','i','i','c','{}','',0,1,"
+        "0,1,0,0,7,0,0,0); PRAGMA user_version=1;";
+    autofree char *path = str_format("%s/old.db", directory);
+    autorecord struct record r = { 0 };
+    struct store *s;
+    sqlite3 *db;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, old, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    assert_int_equal(store_open(&s, path, NULL), 0);
+    assert_int_equal(store_find(s, "one", 0, &r, NULL), 0);
+    assert_int_equal(r.exit_code, 7);
+    assert_string_equal(r.mounts, "");
+    assert_int_equal(store_update(s, &r, NULL), 0);
+    record_done(&r);
+    assert_int_equal(store_find(s, "aa", 0, &r, NULL), 0);
+    assert_int_equal(r.revision, 1);
     store_close(s);
 }
 
@@ -612,15 +642,15 @@ static void test_command(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),        cmocka_unit_test(test_locks),
-        cmocka_unit_test(test_store),        cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_shim_config),  cmocka_unit_test(test_exit_file),
-        cmocka_unit_test(test_log_round),    cmocka_unit_test(test_log_long_line),
-        cmocka_unit_test(test_log_rotation), cmocka_unit_test(test_log_torn),
-        cmocka_unit_test(test_log_parse),    cmocka_unit_test(test_users),
-        cmocka_unit_test(test_settings),     cmocka_unit_test(test_channels),
-        cmocka_unit_test(test_spec),         cmocka_unit_test(test_spec_defaults),
-        cmocka_unit_test(test_command),
+        cmocka_unit_test(test_names),         cmocka_unit_test(test_locks),
+        cmocka_unit_test(test_store),         cmocka_unit_test(test_store_grows),
+        cmocka_unit_test(test_messages),      cmocka_unit_test(test_shim_config),
+        cmocka_unit_test(test_exit_file),     cmocka_unit_test(test_log_round),
+        cmocka_unit_test(test_log_long_line), cmocka_unit_test(test_log_rotation),
+        cmocka_unit_test(test_log_torn),      cmocka_unit_test(test_log_parse),
+        cmocka_unit_test(test_users),         cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_channels),      cmocka_unit_test(test_spec),
+        cmocka_unit_test(test_spec_defaults), cmocka_unit_test(test_command),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

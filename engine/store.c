@@ -10,7 +10,8 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-#define STORE_VERSION 1
+/* A column may be added, at the end of the table, with the version it came with. */
+#define STORE_VERSION 2
 #define STORE_BUSY_MS 15000 /* how long to wait for another process's transaction */
 #define STORE_SQL_MAX 4096
 
@@ -47,6 +48,8 @@ static const struct {
     { "pid", COLUMN_INT, offsetof(struct record, pid), "" },
     { "oom_killed", COLUMN_INT, offsetof(struct record, oom_killed), "" },
     { "auto_remove", COLUMN_INT, offsetof(struct record, auto_remove), "" },
+    { "mounts", COLUMN_TEXT, offsetof(struct record, mounts), "" },
+    { "revision", COLUMN_INT, offsetof(struct record, revision), "" },
 };
 
 const char *state_name(enum state state)
@@ -114,6 +117,29 @@ static int read_number(void *user, int count, char **values, char **names)
     return 0;
 }
 
+/* One more column for a database that an older version made; the others keep their places. */
+static int store_add_columns(struct store *s, struct wharf_error *e)
+{
+    autobuf struct buf b = BUF(STORE_SQL_MAX);
+    int64_t have = 0;
+
+    /* in one transaction: two processes may come at once */
+    if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK ||
+        sqlite3_exec(s->db, "SELECT count(*) FROM pragma_table_info('container')", read_number,
+                     &have, NULL) != SQLITE_OK)
+        return store_error(s, e);
+    for (size_t i = (size_t)have; i < ARRAY_SIZE(columns); i++)
+        buf_printf(&b, "ALTER TABLE container ADD COLUMN %s %s;", columns[i].name,
+                   columns[i].type == COLUMN_INT ? "INTEGER NOT NULL DEFAULT 0"
+                                                 : "TEXT NOT NULL DEFAULT ''");
+    buf_printf(&b, "PRAGMA user_version=%d; COMMIT", STORE_VERSION);
+    if (!b.error && sqlite3_exec(s->db, b.data, NULL, NULL, NULL) == SQLITE_OK)
+        return 0;
+    int r = b.error ? err_nomem(e) : store_error(s, e);
+    sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    return r;
+}
+
 static int store_prepare(struct store *s, struct wharf_error *e)
 {
     int64_t version = -1;
@@ -127,6 +153,11 @@ static int store_prepare(struct store *s, struct wharf_error *e)
     if (version > STORE_VERSION)
         return err_unsupported(e, "wharf.db is of version %lld, made by a newer wharf",
                                (long long)version);
+    if (version > 0 && version < STORE_VERSION) {
+        int r = store_add_columns(s, e);
+        if (r < 0)
+            return r;
+    }
     if (version == 0) {
         if (sqlite3_exec(s->db, "PRAGMA journal_mode=WAL", NULL, NULL, NULL) != SQLITE_OK)
             return store_error(s, e);
@@ -256,9 +287,11 @@ int store_update(struct store *s, const struct record *r, struct wharf_error *e)
     autostatement sqlite3_stmt *q = NULL;
 
     buf_str(&b, "UPDATE container SET ");
-    for (size_t i = 1; i < ARRAY_SIZE(columns); i++)
-        buf_printf(&b, "%s%s=?%zu", i > 1 ? "," : "", columns[i].name, i + 1);
-    buf_str(&b, " WHERE id=?1");
+    for (size_t i = 1; i < ARRAY_SIZE(columns); i++) {
+        if (!streq(columns[i].name, "revision"))
+            buf_printf(&b, "%s=?%zu,", columns[i].name, i + 1);
+    }
+    buf_str(&b, "revision=revision+1 WHERE id=?1");
     if (b.error || statement(s, b.data, &q, e) < 0)
         return b.error ? err_nomem(e) : -EIO;
     bind_record(q, r);

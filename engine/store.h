@@ -42,6 +42,8 @@ struct record {
     int64_t created_ns, started_ns, finished_ns;
     int64_t exit_code, pid, oom_killed;
     int64_t auto_remove;
+    char *mounts;     /* mounts.h as JSON; "" before they are known */
+    int64_t revision; /* counts the changes of this record */
 };
 
 void record_done(struct record *r);
