@@ -398,7 +398,8 @@ struct image_remote_options {
  * it is in the store without a name). What the store has is not fetched again. *ret_image (may be
  * NULL): the image. Errors: -ENOENT, -EACCES (a login is wanted, or the certificate is not
  * trusted), -EPERM, -EBADMSG (what came is not what its digest or size says), -EAGAIN (the registry
- * fails now), -ECONNREFUSED, -ETIMEDOUT, -EFBIG, -ECANCELED; nothing of it stays. */
+ * fails now), -ECONNREFUSED, -ETIMEDOUT, -EFBIG, -ECANCELED; nothing of it shows. What came of its
+ * blobs is kept for a day: the next pull goes on from there. */
 int image_pull(struct image_store *store, const char *reference,
                const struct image_remote_options *options, struct image **ret_image,
                struct wharf_error *e);

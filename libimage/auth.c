@@ -279,12 +279,50 @@ static int read_config(struct auth *a, const char *path, struct wharf_error *e)
     return r;
 }
 
+/* An X-Registry-Auth header: base64, with the alphabet of URLs or the common one, of an object. An
+ * empty one means nobody. */
+static int read_header(struct auth *a, const char *text, struct wharf_error *e)
+{
+    size_t len = strcspn(text, "=\r\n"), padded = (len + 3) / 4 * 4;
+    autofree char *packed = calloc(1, padded + 1), *plain = calloc(1, padded + 1);
+    autojson json_t *j = NULL;
+    const char *identity, *token, *username;
+    int n, r = 0;
+
+    if (!packed || !plain)
+        return err_nomem(e);
+    memset(packed, '=', padded);
+    for (size_t i = 0; i < len; i++)
+        packed[i] = (char)(text[i] == '-' ? '+' : text[i] == '_' ? '/' : text[i]);
+    n = len > AUTH_TOKEN_MAX
+            ? -1
+            : EVP_DecodeBlock((unsigned char *)plain, (const unsigned char *)packed, (int)padded);
+    if (n < 0 || (len > 0 && json_read(plain, strlen(plain), JSON_LIMITS, "", &j, NULL) < 0))
+        return err_invalid(e, "X-Registry-Auth is not base64 of a JSON object");
+    identity = json_string_value(json_object_get(j, "identitytoken"));
+    token = json_string_value(json_object_get(j, "registrytoken"));
+    username = json_string_value(json_object_get(j, "username"));
+    if (token && *token)
+        a->header = str_format("Authorization: Bearer %s", token);
+    if (identity && *identity)
+        r = (a->identity = strdup(identity)) ? 0 : -ENOMEM;
+    else if (username && *username) {
+        const char *password = json_string_value(json_object_get(j, "password"));
+
+        r = set_login(a, username, password ? password : "");
+    }
+    explicit_bzero(plain, padded);
+    return r < 0 || (token && *token && !a->header) ? err_nomem(e) : 0;
+}
+
 int auth_init(struct auth *a, const char *host, const struct image_remote_options *o,
               struct wharf_error *e)
 {
     autofree char *path = NULL;
 
     *a = (struct auth){ .host = host };
+    if (o->registry_auth)
+        return read_header(a, o->registry_auth, e);
     if (o->identity_token) {
         a->identity = strdup(o->identity_token);
         return a->identity ? 0 : err_nomem(e);

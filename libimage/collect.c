@@ -10,6 +10,9 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
+
+enum { PARTIAL_KEEP_S = 24 * 3600 };
 
 /* What is alive: digests of blobs and hex of chain ids, as keys. */
 struct live {
@@ -127,6 +130,18 @@ static int sweep_layer(int dir, const char *name, void *arg)
     return path_remove_tree(s->live->store->temporary, path);
 }
 
+/* What a broken pull left is worth a day: the next pull goes on from there. */
+static int sweep_partial(int dir, const char *name, void *arg)
+{
+    struct stat st;
+
+    (void)arg;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        st.st_mtime < time(NULL) - PARTIAL_KEEP_S)
+        unlinkat(dir, name, 0);
+    return 0;
+}
+
 static int drop_dangling(struct image_store *store, struct wharf_error *e)
 {
     autoindex struct index_edit x = { 0 };
@@ -169,6 +184,7 @@ static int collect_locked(struct image_store *store, int64_t *ret_bytes, struct 
     if (r < 0)
         return r;
     store_sweep(store);
+    each_name(store->private, "partial", sweep_partial, NULL);
     for (size_t i = 0; i < 2 && r >= 0; i++) {
         sweep.algorithm = i ? "sha512" : "sha256";
         r = each_name(store->root, i ? "blobs/sha512" : "blobs/sha256", sweep_blob, &sweep);

@@ -2,8 +2,16 @@
 /* See feed.h. */
 #include "libimage/feed.h"
 
+#include <stdio.h>
+#include <string.h>
+
 /* bytes between two calls of the progress function */
 enum { REPORT_EVERY = 4 << 20 };
+
+static int cancelled(const char *what, struct wharf_error *e)
+{
+    return err_set(e, -ECANCELED, WHARF_ERROR_CONFLICT, "'%s': cancelled", what);
+}
 
 int reporter_tell(struct reporter *r, enum image_step step, const char *what, int64_t done,
                   int64_t total, struct wharf_error *e)
@@ -11,12 +19,46 @@ int reporter_tell(struct reporter *r, enum image_step step, const char *what, in
     struct image_progress p = { .step = step, .what = what, .done = done, .total = total };
     int stop;
 
-    if (!r || !r->progress)
+    if (!r)
+        return 0;
+    if (step == IMAGE_STEP_UNPACK && r->unpacking) {
+        int code = reporter_say(r, what, r->unpacking, done, total, e);
+
+        if (code < 0)
+            return code;
+    }
+    if (!r->progress)
         return 0;
     pthread_mutex_lock(&r->lock);
     stop = r->progress(&p, r->arg);
     pthread_mutex_unlock(&r->lock);
-    return stop ? err_set(e, -ECANCELED, WHARF_ERROR_CONFLICT, "'%s': cancelled", what) : 0;
+    return stop ? cancelled(what, e) : 0;
+}
+
+int reporter_message(struct reporter *r, const struct image_message *m, struct wharf_error *e)
+{
+    int stop;
+
+    if (!r || !r->tell)
+        return 0;
+    pthread_mutex_lock(&r->lock);
+    stop = r->tell(m, r->tell_arg);
+    pthread_mutex_unlock(&r->lock);
+    return stop ? cancelled(m->id ? m->id : "image", e) : 0;
+}
+
+int reporter_say(struct reporter *r, const char *digest, const char *status, int64_t current,
+                 int64_t total, struct wharf_error *e)
+{
+    const char *hex = digest && digest_valid(digest) ? strchr(digest, ':') + 1 : NULL;
+    char cut[13];
+    struct image_message m = {
+        .id = hex ? cut : digest, .status = status, .current = current, .total = MAX(total, 0)
+    };
+
+    if (hex)
+        snprintf(cut, sizeof(cut), "%.12s", hex);
+    return reporter_message(r, &m, e);
 }
 
 static int guard(struct tap *plain, void *arg, struct wharf_error *e)

@@ -7,14 +7,23 @@
 #include <pthread.h>
 #include "libimage/tar.h"
 
-/* The caller's progress function, which several threads may want to call. */
+/* The caller's functions for programs (progress) and for people (tell), which several threads may
+ * want to call: one at a time. */
 struct reporter {
     int (*progress)(const struct image_progress *progress, void *arg);
     void *arg;
+    image_tell tell;
+    void *tell_arg;
+    const char *unpacking, *unpacked; /* what people are told of a layer at work; NULL: nothing */
     pthread_mutex_t lock;
 };
+/* Both take NULL for `r`, and give -ECANCELED when the caller wants no more. */
 int reporter_tell(struct reporter *r, enum image_step step, const char *what, int64_t done,
                   int64_t total, struct wharf_error *e);
+/* A message about a layer (`digest` is cut to 12 digits; a tag stays; NULL: about the whole). */
+int reporter_say(struct reporter *r, const char *digest, const char *status, int64_t current,
+                 int64_t total, struct wharf_error *e);
+int reporter_message(struct reporter *r, const struct image_message *m, struct wharf_error *e);
 
 struct feed_options {
     const char *what; /* names it in messages and progress */

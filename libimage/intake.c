@@ -13,7 +13,7 @@ int intake_begin(struct intake *in, struct image_store *store, struct wharf_erro
 {
     uint64_t random;
 
-    *in = (struct intake){ .store = store, .dir = -1, .unpacking = -1 };
+    *in = (struct intake){ .store = store, .dir = -1, .unpacking = -1, .fetching = -1 };
     in->lease = store_lock(store, "lease", LOCK_SH);
     if (in->lease < 0)
         return err_code(e, in->lease, "cannot lock image store '%s'", store->path);
@@ -122,6 +122,7 @@ void intake_end(struct intake *in)
     in->dir = fd_close(in->dir);
     in->lease = fd_close(in->lease);
     in->unpacking = fd_close(in->unpacking);
+    in->fetching = fd_close(in->fetching);
     strv_free(in->blobs);
     strv_free(in->layers);
     collect_if_wanted(in->store);

@@ -92,12 +92,10 @@ int layer_place(struct layer *l, struct intake *in, const struct digest *lower, 
     return r < 0 ? err_code(e, r, "cannot write layer '%s'", chain->text) : 0;
 }
 
-static int unpack_one(struct layer *l, struct intake *in, const struct image *image, size_t at,
-                      struct reporter *reporter, struct wharf_error *e)
+static int unpack_source(struct layer *l, struct intake *in, const struct image *image, size_t at,
+                         struct source *source, struct reporter *reporter, struct wharf_error *e)
 {
     const struct digest *blob = &image->blobs[at];
-    autoclose int fd = store_open_blob(in->store, in->dir, blob);
-    struct file_source file;
     autofeed struct feed feed = { 0 };
     struct feed_options options = {
         .what = blob->text,
@@ -110,16 +108,10 @@ static int unpack_one(struct layer *l, struct intake *in, const struct image *im
         .step = IMAGE_STEP_UNPACK,
         .total = image->info.layer_sizes[at],
     };
-    int r;
+    int r = feed_open(&feed, source, options, e);
 
-    if (fd < 0)
-        return err_code(e, fd, "layer '%s' is not in the store", blob->text);
-    r = file_source_init(&file, fd, blob->text, e);
-    if (r == 0)
-        r = feed_open(&feed, &file.base, options, e);
     if (r == 0)
         r = layer_fill(l, in, &feed, e);
-    file_source_done(&file);
     if (r == 0 && !digest_equal(&l->diff, &image->diffs[at]))
         r = err_set(e, -EBADMSG, WHARF_ERROR_CORRUPT,
                     "layer '%s' unpacks to diff id '%s', but the configuration says '%s'",
@@ -127,10 +119,28 @@ static int unpack_one(struct layer *l, struct intake *in, const struct image *im
     return r;
 }
 
+static int unpack_blob(struct layer *l, struct intake *in, const struct image *image, size_t at,
+                       struct reporter *reporter, struct wharf_error *e)
+{
+    const struct digest *blob = &image->blobs[at];
+    autoclose int fd = store_open_blob(in->store, in->dir, blob);
+    struct file_source file;
+    int r;
+
+    if (fd < 0)
+        return err_code(e, fd, "layer '%s' is not in the store", blob->text);
+    r = file_source_init(&file, fd, blob->text, e);
+    if (r == 0)
+        r = unpack_source(l, in, image, at, &file.base, reporter, e);
+    file_source_done(&file);
+    return r;
+}
+
 /* Layers being unpacked by several threads. */
 struct crew {
     struct intake *in;
     const struct image *image;
+    struct layer_supply *supply; /* NULL: the store */
     struct reporter *reporter;
     struct layer *layers; /* by position in the image */
     bool *missing;
@@ -139,6 +149,26 @@ struct crew {
     pthread_mutex_t lock;
     struct wharf_error *e;
 };
+
+static int unpack_one(struct crew *c, size_t at, struct wharf_error *e)
+{
+    const char *blob = c->image->blobs[at].text;
+    struct source *source;
+    int r;
+
+    if (c->supply) {
+        r = c->supply->open(c->supply, at, &source, e);
+        if (r < 0)
+            return r;
+        r = unpack_source(&c->layers[at], c->in, c->image, at, source, c->reporter, e);
+        c->supply->close(c->supply, source);
+    } else {
+        r = unpack_blob(&c->layers[at], c->in, c->image, at, c->reporter, e);
+    }
+    if (r == 0 && c->reporter && c->reporter->unpacked)
+        r = reporter_say(c->reporter, blob, c->reporter->unpacked, 0, 0, e);
+    return r;
+}
 
 static void *work(void *arg)
 {
@@ -151,7 +181,7 @@ static void *work(void *arg)
 
         if (!c->missing[at] || atomic_load(&c->result) < 0)
             continue;
-        r = unpack_one(&c->layers[at], c->in, c->image, at, c->reporter, &fault);
+        r = unpack_one(c, at, &fault);
         if (r == 0)
             continue;
         pthread_mutex_lock(&c->lock);
@@ -206,33 +236,25 @@ static int unpack_missing(struct crew *c, size_t count, struct wharf_error *e)
     return r;
 }
 
-/* Waits until nobody else unpacks the layer: a byte of a lock file for each, named by the first 60
- * bits of its chain id, held until the intake ends. Everybody takes them base first, and a chain id
- * stands for all layers below, so nobody waits in a circle. */
+/* Waits until nobody else unpacks the layer; the lock is held until the intake ends. Everybody
+ * takes them base first, and a chain id stands for all layers below, so nobody waits in a circle.
+ */
 static int wait_for_others(struct intake *in, const struct digest *chain, struct wharf_error *e)
 {
-    struct flock range = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
-    const char *hex = digest_hex(chain);
+    int r = store_lock_content(in->store, "unpack", chain, true, &in->unpacking);
 
-    for (int i = 0; i < 15; i++)
-        range.l_start = range.l_start << 4 | (hex[i] <= '9' ? hex[i] - '0' : hex[i] - 'a' + 10);
-    if (in->unpacking < 0)
-        in->unpacking = openat(in->store->private, "unpack", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    while (in->unpacking >= 0 && fcntl(in->unpacking, F_OFD_SETLKW, &range) < 0) {
-        if (errno != EINTR)
-            break;
-    }
-    return in->unpacking < 0 ? err_sys(e, "cannot lock image store '%s'", in->store->path) : 0;
+    return r < 0 ? err_code(e, r, "cannot lock image store '%s'", in->store->path) : 0;
 }
 
-int layers_unpack(struct intake *in, const struct image *image, struct reporter *reporter,
-                  struct wharf_error *e)
+int layers_unpack_from(struct intake *in, const struct image *image, struct layer_supply *supply,
+                       struct reporter *reporter, struct wharf_error *e)
 {
     size_t n = image->info.layer_count, count = 0;
     autofree struct layer *layers = calloc(n + 1, sizeof(*layers));
     autofree bool *missing = calloc(n + 1, sizeof(*missing));
     struct crew crew = { .in = in,
                          .image = image,
+                         .supply = supply,
                          .reporter = reporter,
                          .layers = layers,
                          .missing = missing,
@@ -256,4 +278,10 @@ int layers_unpack(struct intake *in, const struct image *image, struct reporter 
     for (size_t i = 0; i < n; i++)
         layer_done(&layers[i]);
     return r < 0 ? r : count > 0;
+}
+
+int layers_unpack(struct intake *in, const struct image *image, struct reporter *reporter,
+                  struct wharf_error *e)
+{
+    return layers_unpack_from(in, image, NULL, reporter, e);
 }

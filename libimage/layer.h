@@ -29,8 +29,18 @@ int layer_fill(struct layer *l, struct intake *in, struct feed *feed, struct wha
 int layer_place(struct layer *l, struct intake *in, const struct digest *lower, size_t lower_count,
                 const struct digest *chain, struct wharf_error *e);
 
+/* Where the packed bytes of an image's layers come from while they are not in the store yet. */
+struct layer_supply {
+    /* A source for layer `at`, which layer_supply.close gives back; called in several threads. */
+    int (*open)(struct layer_supply *self, size_t at, struct source **ret, struct wharf_error *e);
+    void (*close)(struct layer_supply *self, struct source *source);
+};
+
 /* Unpacks the layers of an image that the store lacks; the caller publishes. 1 if there were any.
  */
+int layers_unpack_from(struct intake *in, const struct image *image, struct layer_supply *supply,
+                       struct reporter *reporter, struct wharf_error *e);
+/* The same from blobs in the store or the intake. */
 int layers_unpack(struct intake *in, const struct image *image, struct reporter *reporter,
                   struct wharf_error *e);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A repository at its registry. See registry-client.h. */
 #include "libimage/registry-client.h"
+#include "base/json.h"
 #include "base/str.h"
 
 static bool is_loopback(const char *host)
@@ -177,4 +178,75 @@ int remote_run(struct remote *r, struct exchange *x, const char *object, struct 
         usleep((useconds_t)exchange_backoff_ms(x, tries - 1) * 1000);
     }
     return x->result == CURLE_OK && !x->fault ? 0 : exchange_error(x, r->host, object, e);
+}
+
+int remote_resolve(struct exchange *x, const char *text, char url[REMOTE_URL_MAX])
+{
+    char *base = NULL, *whole = NULL;
+    CURLU *u = curl_url();
+    int r = -EINVAL;
+
+    if (u && curl_easy_getinfo(x->easy, CURLINFO_EFFECTIVE_URL, &base) == CURLE_OK &&
+        curl_url_set(u, CURLUPART_URL, base, 0) == CURLUE_OK &&
+        curl_url_set(u, CURLUPART_URL, text, 0) == CURLUE_OK &&
+        curl_url_get(u, CURLUPART_URL, &whole, 0) == CURLUE_OK && strlen(whole) < REMOTE_URL_MAX) {
+        snprintf(url, REMOTE_URL_MAX, "%s", whole);
+        r = 0;
+    }
+    curl_free(whole);
+    curl_url_cleanup(u);
+    return r;
+}
+
+/* The target of `Link: <..>; rel="next"` (RFC 8288); false: this was the last page. */
+static bool next_page(struct exchange *x, char url[REMOTE_URL_MAX])
+{
+    const char *link = exchange_value(x, "link", 0), *end;
+    autofree char *target = NULL;
+
+    if (!link || *link != '<' || !(end = strchr(link, '>')) || !strstr(end, "next"))
+        return false;
+    target = strndup(link + 1, (size_t)(end - link - 1));
+    return target && remote_resolve(x, target, url) == 0;
+}
+
+static int read_tags(struct remote *r, struct exchange *x, char ***tags, struct wharf_error *e)
+{
+    autojson json_t *j = NULL;
+    json_t *tag;
+    size_t i;
+    int code = exchange_status(x) == 200 ? 0 : exchange_error(x, r->host, r->repository, e);
+
+    if (code == 0)
+        code = json_read(x->body.data ? x->body.data : "", x->body.len, JSON_LIMITS, "tags", &j, e);
+    json_array_foreach (json_object_get(j, "tags"), i, tag) {
+        if (code == 0 && json_is_string(tag) && strv_add(tags, json_string_value(tag)) < 0)
+            code = err_nomem(e);
+    }
+    return code;
+}
+
+int remote_tags(const struct image_reference *ref, const struct image_remote_options *options,
+                char ***ret, size_t max, struct wharf_error *e)
+{
+    autoremote struct remote r = { 0 };
+    autostrv char **tags = NULL;
+    char path[REMOTE_URL_MAX] = "tags/list";
+    int code = remote_init(&r, ref, NULL, NULL, options, e);
+    bool more = true;
+
+    while (code == 0 && more && strv_count((const char *const *)tags) < max) {
+        autoexchange struct exchange x = { 0 };
+
+        code = remote_open(&r, &x, NULL, path, IMAGE_DOCUMENT_MAX);
+        if (code < 0)
+            return err_code(e, code, "'%s'", r.repository);
+        code = remote_run(&r, &x, r.repository, e);
+        if (code == 0)
+            code = read_tags(&r, &x, &tags, e);
+        more = code == 0 && next_page(&x, path);
+    }
+    if (code == 0)
+        *ret = take_ptr(&tags);
+    return code;
 }

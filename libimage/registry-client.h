@@ -41,6 +41,11 @@ int remote_open(struct remote *r, struct exchange *x, const char *method, const 
 /* Runs it with the Authorization of the moment: answers challenges, falls back to plain HTTP where
  * it is allowed, tries again what may go away. 0: an answer is there, of whatever status. */
 int remote_run(struct remote *r, struct exchange *x, const char *object, struct wharf_error *e);
+/* Every tag of a repository, over all pages of the list; at most `max`. */
+int remote_tags(const struct image_reference *ref, const struct image_remote_options *options,
+                char ***ret, size_t max, struct wharf_error *e);
+/* A Location or Link of an answer, relative or not, as a URL of REMOTE_URL_MAX bytes. -EINVAL. */
+int remote_resolve(struct exchange *x, const char *text, char url[REMOTE_URL_MAX]);
 /* Adds the Authorization header, if `url` is on the registry's own host. */
 int remote_authorize(struct remote *r, struct exchange *x);
 

@@ -255,20 +255,28 @@ int64_t exchange_backoff_ms(struct exchange *x, unsigned tries)
     return (int64_t)HTTP_BACKOFF_MS << MIN(tries, 8u);
 }
 
-/* The first message of the error document, or "". */
-static void read_reason(struct exchange *x, char reason[200])
+/* A member of the first error of the document, or "". */
+static void read_error(struct exchange *x, const char *member, char text[200])
 {
     autojson json_t *tree = NULL;
     json_t *first;
-    const char *text;
+    const char *value;
 
-    reason[0] = 0;
+    text[0] = 0;
     if (!x->body.len || json_read(x->body.data, x->body.len, JSON_LIMITS, "", &tree, NULL) < 0)
         return;
     first = json_array_get(json_object_get(tree, "errors"), 0);
-    text = json_string_value(json_object_get(first, "message"));
-    if (text && *text)
-        snprintf(reason, 200, ": %.190s", text);
+    value = json_string_value(json_object_get(first, member));
+    if (value)
+        snprintf(text, 200, "%.190s", value);
+}
+
+bool exchange_code_is(struct exchange *x, const char *code)
+{
+    char text[200];
+
+    read_error(x, "code", text);
+    return streq(text, code);
 }
 
 static const struct {
@@ -293,18 +301,19 @@ static int status_error(struct exchange *x, const char *host, const char *object
     long status = exchange_status(x);
     char reason[200];
 
-    read_reason(x, reason);
+    read_error(x, "message", reason);
     for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
         if (statuses[i].status == status)
-            return err_set(e, statuses[i].code, statuses[i].kind, "'%s': registry '%s' %s%s",
-                           object, host, statuses[i].text, reason);
+            return err_set(e, statuses[i].code, statuses[i].kind, "'%s': registry '%s' %s%s%s",
+                           object, host, statuses[i].text, *reason ? ": " : "", reason);
     }
     if (status >= 500)
         return err_set(e, -EAGAIN, WHARF_ERROR_UNAVAILABLE,
-                       "'%s': registry '%s' fails with status %ld%s; try again later", object, host,
-                       status, reason);
-    return err_set(e, -EPROTO, WHARF_ERROR_INVALID, "'%s': registry '%s' answers with status %ld%s",
-                   object, host, status, reason);
+                       "'%s': registry '%s' fails with status %ld%s%s; try again later", object,
+                       host, status, *reason ? ": " : "", reason);
+    return err_set(e, -EPROTO, WHARF_ERROR_INVALID,
+                   "'%s': registry '%s' answers with status %ld%s%s", object, host, status,
+                   *reason ? ": " : "", reason);
 }
 
 static const struct {

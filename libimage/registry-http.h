@@ -74,6 +74,9 @@ int64_t exchange_backoff_ms(struct exchange *x, unsigned tries);
 /* Makes an error of a failed exchange; `host` and `object` are named in it. */
 int exchange_error(struct exchange *x, const char *host, const char *object, struct wharf_error *e);
 
+/* True if the answer is an error document whose first code is this one. */
+bool exchange_code_is(struct exchange *x, const char *code);
+
 int64_t now_ms(void);
 
 #endif

@@ -119,8 +119,6 @@ static int begin_upload(struct push *p, const struct descriptor *d, char locatio
     char from[IMAGE_NAME_MAX + 1];
     uint64_t least = 0;
     const char *text;
-    char *url = NULL;
-    CURLU *u;
     int r;
 
     if (find_lender(p, &d->digest, from))
@@ -137,18 +135,9 @@ static int begin_upload(struct push *p, const struct descriptor *d, char locatio
     text = exchange_value(&x, "location", 0);
     if (exchange_status(&x) != 202 || !text)
         return failed(p, &x, d->digest.text, e);
-    u = curl_url(); /* relative or not: against where we asked */
-    if (u && curl_easy_getinfo(x.easy, CURLINFO_EFFECTIVE_URL, &url) == CURLE_OK &&
-        curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
-        curl_url_set(u, CURLUPART_URL, text, 0) == CURLUE_OK &&
-        curl_url_get(u, CURLUPART_URL, &url, 0) == CURLUE_OK) {
-        snprintf(location, REMOTE_URL_MAX, "%s", url);
-        curl_free(url);
-    } else {
+    if (remote_resolve(&x, text, location) < 0)
         r = err_invalid(e, "'%s': registry '%s' names an unusable Location '%.100s'", p->reference,
                         p->remote.host, text);
-    }
-    curl_url_cleanup(u);
     text = exchange_value(&x, "oci-chunk-min-length", 0);
     if (text && parse_u64(text, 1, PUSH_CHUNK_MAX, &least) == 0)
         *chunk = MAX(*chunk, (int64_t)least);

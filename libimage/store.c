@@ -125,6 +125,23 @@ int store_lock(struct image_store *s, const char *name, int operation)
     return take_fd(&fd);
 }
 
+int store_lock_content(struct image_store *s, const char *name, const struct digest *digest,
+                       bool wait, int *lock)
+{
+    struct flock range = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+    const char *hex = digest_hex(digest);
+
+    for (int i = 0; i < 15; i++)
+        range.l_start = range.l_start << 4 | (hex[i] <= '9' ? hex[i] - '0' : hex[i] - 'a' + 10);
+    if (*lock < 0)
+        *lock = openat(s->private, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    while (*lock >= 0 && fcntl(*lock, wait ? F_OFD_SETLKW : F_OFD_SETLK, &range) < 0) {
+        if (errno != EINTR)
+            return errno == EACCES ? -EWOULDBLOCK : -errno;
+    }
+    return *lock < 0 ? -errno : 0;
+}
+
 /* Removes what a directory holds: everything, or only names that begin so and end with ".tmp". */
 static int sweep_directory(int parent, const char *prefix)
 {

@@ -7,7 +7,8 @@
  *     ROOT/layers/roots/NAME                         text: the manifest digest that root NAME uses
  *     ROOT/layers/tmp/XXXX/                          one intake at work
  *     ROOT/layers/lease, ROOT/layers/index           lock files (flock)
- *     ROOT/layers/unpack                             lock file: a byte a layer at work (fcntl)
+ *     ROOT/layers/unpack, ROOT/layers/fetch          lock files: a byte a layer or blob at work
+ *     ROOT/layers/partial/DIGEST                     what came of a blob before a pull broke off
  *
  * Locks. `lease`: shared by every intake and every preparation of a root, exclusive for collection
  * and sweeping; whoever holds it exclusively knows that nobody is at work and that everything in
@@ -36,6 +37,11 @@ struct image_store {
 
 /* `operation` as for flock(2). A descriptor that holds the lock, -EWOULDBLOCK, or -errno. */
 int store_lock(struct image_store *store, const char *name, int operation);
+/* Locks one layer or blob for whoever works on it: a byte of the file `name`, at the first 60 bits
+ * of the digest, by the descriptor in *lock, which is opened if it is negative; all its locks go
+ * when it is closed. Without `wait`: -EWOULDBLOCK when somebody else has it. 0 or -errno. */
+int store_lock_content(struct image_store *store, const char *name, const struct digest *digest,
+                       bool wait, int *lock);
 /* Removes leftovers in tmp; the caller holds the lease exclusively. */
 int store_sweep(struct image_store *store);
 /* Reads a whole blob and checks it. */
@@ -49,6 +55,7 @@ struct intake {
     struct image_store *store;
     int lease;
     int unpacking; /* holds the locks of the layers it unpacks; -1: none yet */
+    int fetching;  /* the same of the blobs it downloads */
     int dir;       /* blobs, by the text of their digest; layers below `layer-HEX` */
     char name[32];
     char **blobs;  /* to be published */

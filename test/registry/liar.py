@@ -4,6 +4,7 @@ import http.server
 import json
 import random
 import threading
+import time
 
 import archives
 
@@ -18,6 +19,7 @@ class Liar:
         self.blobs = {archives.digest(b): b for b in (packed, config)}
         self.layer = archives.digest(packed)
         self.fault, self.cuts, self.random = fault, cuts, random.Random(seed)
+        self.delay = 0  # seconds before a layer
         self.host, self.requests = f"127.0.0.1:{port}", []
         liar = self
 
@@ -71,6 +73,7 @@ class Liar:
             return self.reply(h, 404)
         if name != self.layer:
             return self.reply(h, 200, body)
+        time.sleep(self.delay)
         if self.fault == "wrong bytes":
             return self.reply(h, 200, bytes(len(body)))
         if self.fault == "short":

@@ -187,3 +187,45 @@ def test_killed_at_random(peer):
             p.wait()
         run(program(command), store, name)
         check_store(store)
+
+
+def layer_requests(server):
+    return [h.get("Range") for path, h in server.requests if path.endswith(server.layer)]
+
+
+def test_the_next_pull_goes_on(liar):
+    """What a pull has got when it fails is not fetched again, also not by another process."""
+    server = liar(cuts=10, seed=3)
+    name = f"{server.host}/app:v1"
+    assert run(program("image-pull"), "b", name, check=False).returncode != 0
+    partial = os.stat(f"b/layers/partial/{server.layer}").st_size
+    assert partial > 0 and os.listdir("b/layers/tmp") == []
+    server.requests.clear()
+    server.cuts = 0
+    run(program("image-pull"), "b", name)
+    assert layer_requests(server) == [f"bytes={partial}-"]
+    check_store("b")
+    assert os.listdir("b/layers/partial") == []
+
+
+def test_a_damaged_remainder_is_fetched_anew(liar):
+    server = liar()
+    os.makedirs("b/layers/partial")
+    with open(f"b/layers/partial/{server.layer}", "wb") as f:
+        f.write(bytes(100000))
+    run(program("image-pull"), "b", f"{server.host}/app:v1")
+    assert layer_requests(server) == ["bytes=100000-", None]
+    check_store("b")
+
+
+def test_pulls_of_one_layer_share_the_work(liar):
+    server = liar()
+    server.delay = 0.3
+    pulls = [subprocess.Popen([program("image-pull"), "b", f"{server.host}/app:v{i}"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             for i in range(4)]
+    assert [p.wait() for p in pulls] == [0] * 4
+    assert layer_requests(server) == [None]
+    with open("b/index.json") as f:
+        assert len(json.load(f)["manifests"]) == 4
+    check_store("b")
