@@ -193,6 +193,7 @@ struct reply { /* embed it; reply_init first */
     unsigned api; /* what the caller speaks, as message.api */
     int gone_fd;  /* readable or hung up when the caller is gone; -1: not known. Poll it in waits */
     enum { REPLY_OPEN, REPLY_BEGUN, REPLY_ENDED } state;
+    enum form form; /* once begun */
     struct {
         const char *name; /* static */
         char *value;
@@ -209,7 +210,8 @@ SWARM_API int reply_json(struct reply *r, unsigned status, const json_t *documen
 SWARM_API int reply_json_text(struct reply *r, unsigned status, const char *text, size_t len);
 SWARM_API int reply_text(struct reply *r, unsigned status, const char *text, size_t len);
 SWARM_API int reply_empty(struct reply *r, unsigned status); /* 204, 304 */
-/* Docker's {"message": ...} with the status of the error's kind. */
+/* Docker's {"message": ...} with the status of the error's kind; in the middle of JSON lines the
+ * last line, {"errorDetail": .., "error": ..}. */
 SWARM_API int reply_error(struct reply *r, const struct wharf_error *e);
 
 /* A stream: begin sends the head at once, each write is sent at once and blocks while the caller is

@@ -39,6 +39,7 @@ int reply_begin(struct reply *r, unsigned status, enum form form)
     if (r->state != REPLY_OPEN)
         return -EALREADY;
     r->state = REPLY_BEGUN;
+    r->form = form;
     return r->ops->head(r, status, form);
 }
 
@@ -107,10 +108,22 @@ int reply_empty(struct reply *r, unsigned status)
     return whole(r, status, FORM_NONE, "", 0);
 }
 
+/* Clients of progress streams look for the error in band (docker-api 3.5). */
+static void error_line(struct reply *r, const struct wharf_error *e)
+{
+    autojson json_t *line =
+        json_pack("{s{ss}ss}", "errorDetail", "message", e->message, "error", e->message);
+
+    if (line)
+        reply_line(r, line);
+}
+
 int reply_error(struct reply *r, const struct wharf_error *e)
 {
     autojson json_t *document = NULL;
 
+    if (r->state == REPLY_BEGUN && r->form == FORM_JSON_LINES)
+        error_line(r, e);
     if (r->state == REPLY_BEGUN)
         return finish(r, e);
     if (r->state == REPLY_ENDED)
