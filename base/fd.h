@@ -51,6 +51,13 @@ int path_make_file_in(int root, const char *path, mode_t mode);
  * A missing name is fine. 0 or -errno (the first error; goes on with the rest). */
 int path_remove_tree(int dirfd, const char *name);
 
+/* Whether a directory (perhaps O_PATH) has no entries: 1, 0 or -errno. */
+int path_is_empty(int dir);
+
+/* The bytes of all regular files in and below a directory, each file once; what cannot be read
+ * counts as nothing. Does not cross mounts. */
+int64_t path_tree_size(int dir);
+
 /* mkdir -p for a host path that we own (a state directory): 0 or -errno. */
 int path_make_dirs(const char *path, mode_t mode);
 

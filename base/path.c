@@ -165,7 +165,7 @@ int path_make_file_in(int root, const char *path, mode_t mode)
     return fd == -ENOENT ? make_in(root, path, S_IFREG | mode) : fd;
 }
 
-enum { REMOVE_DEPTH_MAX = 4096 };
+enum { REMOVE_DEPTH_MAX = 4096, SIZE_DEPTH_MAX = 512 };
 
 static int remove_at(int dirfd, const char *name, dev_t device, unsigned depth);
 
@@ -241,6 +241,54 @@ int path_make_dirs(const char *path, mode_t mode)
         if (!saved)
             return 0;
     }
+}
+
+int path_is_empty(int dir)
+{
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = fd < 0 ? NULL : fdopendir(fd);
+    int empty = 1;
+
+    if (!list) {
+        int r = -errno;
+        fd_close(fd);
+        return r;
+    }
+    for (struct dirent *d; empty && (d = readdir(list));)
+        empty = streq(d->d_name, ".") || streq(d->d_name, "..");
+    closedir(list);
+    return empty;
+}
+
+static int64_t tree_size(int dir, const char *name, dev_t device, unsigned depth)
+{
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *list = fd < 0 ? NULL : fdopendir(fd);
+    int64_t sum = 0;
+    struct stat st;
+
+    if (!list) {
+        fd_close(fd);
+        return 0;
+    }
+    for (struct dirent *d; (d = readdir(list));) {
+        if (streq(d->d_name, ".") || streq(d->d_name, "..") ||
+            fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != device)
+            continue;
+        if (S_ISREG(st.st_mode)) /* of several names each has its share */
+            sum += st.st_size / (int64_t)MAX(st.st_nlink, (nlink_t)1);
+        else if (S_ISDIR(st.st_mode) && depth < SIZE_DEPTH_MAX)
+            sum += tree_size(fd, d->d_name, device, depth + 1);
+    }
+    closedir(list);
+    return sum;
+}
+
+int64_t path_tree_size(int dir)
+{
+    struct stat st;
+
+    return fstat(dir, &st) < 0 ? 0 : tree_size(dir, ".", st.st_dev, 0);
 }
 
 char *path_clean(const char *path)

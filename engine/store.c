@@ -1,23 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * See store.h. One table of columns describes the record in both directions. Closing does not
- * checkpoint and keeps the write-ahead log: a command that lives for milliseconds must not sync the
- * disk on its way out (sqlite3.h: SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, SQLITE_FCNTL_PERSIST_WAL).
- */
+/* See store.h. One table of columns describes the record in both directions. */
 #include "engine/store.h"
 
-#include <sqlite3.h>
 #include "base/buf.h"
+#include "base/db.h"
 #include "base/str.h"
 
 /* A column may be added, at the end of the table, with the version it came with. */
 #define STORE_VERSION 2
-#define STORE_BUSY_MS 15000 /* how long to wait for another process's transaction */
 #define STORE_SQL_MAX 4096
-
-/* Pages of the write-ahead log before it goes into the database, which syncs. The first process to
- * open a database reads the whole log again, and a command usually is that: it must stay short. */
-#define STORE_WAL_PAGES 64
 
 struct store {
     sqlite3 *db;
@@ -76,15 +67,7 @@ void record_done(struct record *r)
 
 static int store_error(struct store *s, struct wharf_error *e)
 {
-    int code = sqlite3_errcode(s->db) & 0xff;
-
-    if (code == SQLITE_FULL)
-        return err_set(e, -ENOSPC, WHARF_ERROR_LIMIT, "wharf.db: no space left on the disk");
-    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
-        return err_set(e, -EBADMSG, WHARF_ERROR_CORRUPT, "wharf.db: %s", sqlite3_errmsg(s->db));
-    if (code == SQLITE_BUSY)
-        return err_set(e, -EBUSY, WHARF_ERROR_UNAVAILABLE, "wharf.db: another process holds it");
-    return err_set(e, -EIO, WHARF_ERROR_INTERNAL, "wharf.db: %s", sqlite3_errmsg(s->db));
+    return db_error(s->db, e);
 }
 
 static void sql_columns(struct buf *b, const char *format)
@@ -93,19 +76,14 @@ static void sql_columns(struct buf *b, const char *format)
         buf_printf(b, "%s%s%s", i ? "," : "", columns[i].name, format);
 }
 
-static int store_make_table(struct store *s, struct wharf_error *e)
+static void schema(struct buf *b)
 {
-    autobuf struct buf b = BUF(STORE_SQL_MAX);
-
-    buf_str(&b, "CREATE TABLE IF NOT EXISTS container(");
+    buf_str(b, "CREATE TABLE IF NOT EXISTS container(");
     for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
-        buf_printf(&b, "%s%s %s %s", i ? "," : "", columns[i].name,
+        buf_printf(b, "%s%s %s %s", i ? "," : "", columns[i].name,
                    columns[i].type == COLUMN_INT ? "INTEGER NOT NULL" : "TEXT",
                    columns[i].constraint);
-    buf_printf(&b, ") WITHOUT ROWID; PRAGMA user_version=%d;", STORE_VERSION);
-    if (b.error || sqlite3_exec(s->db, b.data, NULL, NULL, NULL) != SQLITE_OK)
-        return store_error(s, e);
-    return 0;
+    buf_str(b, ") WITHOUT ROWID");
 }
 
 static int read_number(void *user, int count, char **values, char **names)
@@ -117,8 +95,8 @@ static int read_number(void *user, int count, char **values, char **names)
     return 0;
 }
 
-/* One more column for a database that an older version made; the others keep their places. */
-static int store_add_columns(struct store *s, struct wharf_error *e)
+/* The later columns for a database that an older version made; the others keep their places. */
+static int add_columns(struct store *s, struct wharf_error *e)
 {
     autobuf struct buf b = BUF(STORE_SQL_MAX);
     int64_t have = 0;
@@ -140,51 +118,20 @@ static int store_add_columns(struct store *s, struct wharf_error *e)
     return r;
 }
 
-static int store_prepare(struct store *s, struct wharf_error *e)
-{
-    int64_t version = -1;
-    int one = 1;
-
-    sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
-    sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    sqlite3_file_control(s->db, "main", SQLITE_FCNTL_PERSIST_WAL, &one);
-    if (sqlite3_exec(s->db, "PRAGMA user_version", read_number, &version, NULL) != SQLITE_OK)
-        return store_error(s, e);
-    if (version > STORE_VERSION)
-        return err_unsupported(e, "wharf.db is of version %lld, made by a newer wharf",
-                               (long long)version);
-    if (version > 0 && version < STORE_VERSION) {
-        int r = store_add_columns(s, e);
-        if (r < 0)
-            return r;
-    }
-    if (version == 0) {
-        if (sqlite3_exec(s->db, "PRAGMA journal_mode=WAL", NULL, NULL, NULL) != SQLITE_OK)
-            return store_error(s, e);
-        int r = store_make_table(s, e);
-        if (r < 0)
-            return r;
-    }
-    sqlite3_wal_autocheckpoint(s->db, STORE_WAL_PAGES);
-    if (sqlite3_exec(s->db, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL) != SQLITE_OK)
-        return store_error(s, e);
-    return 0;
-}
-
 int store_open(struct store **ret, const char *path, struct wharf_error *e)
 {
+    autobuf struct buf b = BUF(STORE_SQL_MAX);
     struct store *s = calloc(1, sizeof(*s));
+    int64_t version;
 
-    if (!s)
+    schema(&b);
+    if (!s || b.error) {
+        free(s);
         return err_nomem(e);
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX;
-    if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK) {
-        int r = err_set(e, -EIO, WHARF_ERROR_INTERNAL, "cannot open '%s': %s", path,
-                        s->db ? sqlite3_errmsg(s->db) : "out of memory");
-        store_close(s);
-        return r;
     }
-    int r = store_prepare(s, e);
+    int r = db_open(&s->db, path, b.data, STORE_VERSION, &version, e);
+    if (r == 0 && version < STORE_VERSION)
+        r = add_columns(s, e);
     if (r < 0) {
         store_close(s);
         return r;
@@ -200,17 +147,6 @@ void store_close(struct store *s)
     sqlite3_close(s->db);
     free(s);
 }
-
-static int statement(struct store *s, const char *sql, sqlite3_stmt **ret, struct wharf_error *e)
-{
-    return sqlite3_prepare_v2(s->db, sql, -1, ret, NULL) == SQLITE_OK ? 0 : store_error(s, e);
-}
-
-static void finalize(sqlite3_stmt **q)
-{
-    sqlite3_finalize(*q);
-}
-#define autostatement __attribute__((cleanup(finalize)))
 
 /* Parameter i + 1 is column i. */
 static void bind_record(sqlite3_stmt *q, const struct record *r)
@@ -272,7 +208,7 @@ int store_insert(struct store *s, const struct record *r, char *ret_holder, stru
     for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
         buf_str(&b, i ? ",?" : "?");
     buf_char(&b, ')');
-    if (b.error || statement(s, b.data, &q, e) < 0)
+    if (b.error || db_prepare(s->db, b.data, &q, e) < 0)
         return b.error ? err_nomem(e) : -EIO;
     bind_record(q, r);
     int code = sqlite3_step(q);
@@ -292,7 +228,7 @@ int store_update(struct store *s, const struct record *r, struct wharf_error *e)
             buf_printf(&b, "%s=?%zu,", columns[i].name, i + 1);
     }
     buf_str(&b, "revision=revision+1 WHERE id=?1");
-    if (b.error || statement(s, b.data, &q, e) < 0)
+    if (b.error || db_prepare(s->db, b.data, &q, e) < 0)
         return b.error ? err_nomem(e) : -EIO;
     bind_record(q, r);
     return sqlite3_step(q) == SQLITE_DONE ? 0 : store_error(s, e);
@@ -302,7 +238,7 @@ int store_delete(struct store *s, const char *id, struct wharf_error *e)
 {
     autostatement sqlite3_stmt *q = NULL;
 
-    if (statement(s, "DELETE FROM container WHERE id=?1", &q, e) < 0)
+    if (db_prepare(s->db, "DELETE FROM container WHERE id=?1", &q, e) < 0)
         return -EIO;
     sqlite3_bind_text(q, 1, id, -1, SQLITE_STATIC);
     return sqlite3_step(q) == SQLITE_DONE ? 0 : store_error(s, e);
@@ -319,7 +255,7 @@ static int select_two(struct store *s, const char *where, const char *reference,
     buf_str(&b, "SELECT ");
     sql_columns(&b, "");
     buf_printf(&b, " FROM container WHERE %s AND (?2=0 OR owner=?2) LIMIT 2", where);
-    if (b.error || statement(s, b.data, &q, e) < 0)
+    if (b.error || db_prepare(s->db, b.data, &q, e) < 0)
         return b.error ? err_nomem(e) : -EIO;
     sqlite3_bind_text(q, 1, reference, -1, SQLITE_STATIC);
     sqlite3_bind_int64(q, 2, owner);
@@ -369,7 +305,7 @@ int store_each(struct store *s, int64_t owner, int (*each)(void *user, struct re
     buf_str(&b, "SELECT ");
     sql_columns(&b, "");
     buf_str(&b, " FROM container WHERE ?1=0 OR owner=?1 ORDER BY created_ns DESC");
-    if (b.error || statement(s, b.data, &q, e) < 0)
+    if (b.error || db_prepare(s->db, b.data, &q, e) < 0)
         return b.error ? err_nomem(e) : -EIO;
     sqlite3_bind_int64(q, 1, owner);
     while ((code = sqlite3_step(q)) == SQLITE_ROW) {
