@@ -562,7 +562,7 @@ static int extract_one(struct extract *x, struct tar *t, struct archive_entry *e
     int r;
 
     r = clean_name(x, archive_entry_pathname(entry), p.path, e);
-    if (r == 0)
+    if (r == 0 && !x->plain)
         r = odd_name(x, p.path, e);
     if (r != 0)
         return r < 0 ? r : 0;
@@ -571,7 +571,7 @@ static int extract_one(struct extract *x, struct tar *t, struct archive_entry *e
         return r;
     if (!*p.path && (type != AE_IFDIR || archive_entry_hardlink(entry)))
         return err_invalid(e, "%s: the root itself is not a directory", x->what);
-    if (str_after(p.name, WHITEOUT))
+    if (!x->plain && str_after(p.name, WHITEOUT))
         return make_whiteout(x, &p, e);
     if (archive_entry_hardlink(entry))
         return make_hard_link(x, entry, &p, e);

@@ -2,17 +2,13 @@
 /*
  * Roots of containers: overlayfs over unpacked layers. [O]
  *
- * The mount is made with the new mount interface on descriptors, so it depends on no path, appears
- * in no mount table before somebody moves it, and has no limit of 4096 bytes of options. Kernels
- * before 6.13 take paths instead of descriptors (/proc/self/fd/N), those before 6.8 all lower
- * directories in one string.
- *
  * The trap: the attributes of the root directory are those of `upper`, so it gets those of the top
  * layer's root when it is made.
  */
 #include "libimage/collect.h"
 #include "libimage/copy.h"
 #include "libimage/layer.h"
+#include "libimage/overlay.h"
 #include "libimage/resolve.h"
 #include "libimage/roots.h"
 #include "base/fd.h"
@@ -255,37 +251,6 @@ int image_root_open(struct image_store *store, const char *name, int container_d
 
 /* ---- mounting ---- */
 
-static int set_text(int fs, const char *key, const char *value)
-{
-    return syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0) < 0 ? -errno : 0;
-}
-
-/* By descriptor (6.13 and later), else by a path that leads to it. */
-static int set_directory(int fs, const char *key, int fd)
-{
-    char path[64];
-
-    if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_FD, key, NULL, fd) == 0)
-        return 0;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    return set_text(fs, key, path);
-}
-
-static int set_lower(int fs, const struct image_root *root)
-{
-    autobuf struct buf all = BUF(IMAGE_LAYERS_MAX * 32);
-    size_t i = 0;
-    int r = 0;
-
-    for (; i < root->info.lower_count && r == 0; i++)
-        r = set_directory(fs, "lowerdir+", root->lower[i]);
-    if (r == 0 || i > 1)
-        return r;
-    for (i = 0; i < root->info.lower_count; i++)
-        buf_printf(&all, "%s/proc/self/fd/%d", i ? ":" : "", root->lower[i]);
-    return all.error ? all.error : set_text(fs, "lowerdir", all.data);
-}
-
 static int mount_copy(const struct image_root *root, struct wharf_error *e)
 {
     int mount = (int)syscall(SYS_open_tree, root->info.copy, "",
@@ -296,38 +261,12 @@ static int mount_copy(const struct image_root *root, struct wharf_error *e)
 
 int image_root_mount(const struct image_root *root, struct wharf_error *e)
 {
-    autoclose int fs = -1;
-    char log[256] = "";
-    ssize_t n;
-    int mount, r;
+    const struct overlay overlay = { .lower = root->lower,
+                                     .lower_count = root->info.lower_count,
+                                     .upper = root->info.upper,
+                                     .work = root->info.work,
+                                     .user_xattr = root->user_xattr,
+                                     .transient = root->transient };
 
-    if (root->info.kind == IMAGE_ROOT_COPY)
-        return mount_copy(root, e);
-    fs = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
-
-    if (fs < 0 && errno == ENODEV)
-        return err_unsupported(e, "this kernel has no overlay file system");
-    if (fs < 0)
-        return err_sys(e, "cannot make an overlay mount");
-    set_text(fs, "source", "wharf"); /* what the mount table shows; no matter if it fails */
-    r = set_lower(fs, root);
-    if (r == 0)
-        r = set_directory(fs, "upperdir", root->info.upper);
-    if (r == 0)
-        r = set_directory(fs, "workdir", root->info.work);
-    if (r == 0 && root->user_xattr)
-        r = syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0 ? -errno : 0;
-    if (r == 0 && root->transient)
-        r = syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0 ? -errno : 0;
-    if (r == 0 && syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-        r = -errno;
-    if (r < 0) {
-        n = read(fs, log, sizeof(log) - 1); /* the kernel's own words, "e overlay: ..." */
-        log[n > 0 ? n : 0] = 0;
-        log[strcspn(log, "\n")] = 0;
-        return err_code(e, r, "cannot make an overlay mount%s%s", *log ? ": " : "",
-                        *log ? log + 2 : "");
-    }
-    mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
-    return mount < 0 ? err_sys(e, "cannot make an overlay mount") : mount;
+    return root->info.kind == IMAGE_ROOT_COPY ? mount_copy(root, e) : overlay_mount(&overlay, e);
 }
