@@ -24,20 +24,25 @@
  *         chan_tx_unref(reply), chan_msg_free(answer);
  *     }
  *
- * RETURNS   0 or a count on success, a negative errno on failure; a failed call changes nothing and
- *           leaves out-parameters untouched. `e` may be NULL, or receives the reason for a person.
+ * RETURNS: 0 or a count on success, a negative errno on failure; a failed call changes nothing and
+ * leaves out-parameters untouched. `e` may be NULL, or receives the reason for a person.
+ *
  * DEADLINES are absolute (chan_time). -EAGAIN: it could not be done at once and the deadline was
- *           CHAN_NOW. -ETIMEDOUT: the deadline passed.
- * THREADS   Everything may be called from any thread, and several threads may send to and receive
- *           from one channel; a struct chan_msg and the values in it belong to one thread at a
- * time. Input and output happen inside your calls, on your threads: a session makes progress while
- * somebody sends, receives, accepts, selects, or watches its descriptor and calls
- *           chan_session_step. Threads are started only (a) to pump a descriptor or a received
- *           channel through a connection that cannot carry it directly, and (b) to write out the
- * end of a burst of small messages (chan_options.no_threads refuses (a) and stops (b)). OWNERSHIP
- * What you receive is yours to unref or free. What you put into a message belongs to the message;
- * sending it moves the message's content to the channel. All descriptors are close-on-exec. SIGNALS
- * Nothing here raises SIGPIPE. A signal does not end a wait.
+ * CHAN_NOW. -ETIMEDOUT: the deadline passed.
+ *
+ * THREADS: everything may be called from any thread, and several threads may send to and receive
+ * from one channel; a struct chan_msg and the values in it belong to one thread at a time. Input
+ * and output happen inside your calls, on your threads: a session makes progress while somebody
+ * sends, receives, accepts, selects, or watches its descriptor and calls chan_session_step. Threads
+ * are started only (a) to pump a descriptor or a received channel through a connection that cannot
+ * carry it directly, and (b) to write out the end of a burst of small messages
+ * (chan_options.no_threads refuses (a) and stops (b)).
+ *
+ * OWNERSHIP: what you receive is yours to unref or free. What you put into a message belongs to the
+ * message; sending it moves the message's content to the channel. All descriptors are
+ * close-on-exec.
+ *
+ * SIGNALS: nothing here raises SIGPIPE. A signal does not end a wait.
  */
 #ifndef CHAN_H
 #define CHAN_H
@@ -60,8 +65,7 @@ struct chan_msg;      /* a container for one message, reused at will */
 struct chan_session;  /* one connection, reference counted */
 struct chan_listener; /* an address where sessions arrive */
 
-/* ---- time -------------------------------------------------------------------------------------
- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 /* A point of CLOCK_MONOTONIC in nanoseconds. */
 typedef int64_t chan_time;
@@ -71,8 +75,7 @@ typedef int64_t chan_time;
 /* The time `ms` milliseconds from now; a negative `ms` means CHAN_FOREVER. */
 CHAN_API chan_time chan_after_ms(int64_t ms);
 
-/* ---- channels ---------------------------------------------------------------------------------
- */
+/* ---- channels -------------------------------------------------------------------------------- */
 
 /* A channel within this process. Capacity 0 is a rendezvous: a send ends when a receiver has taken
  * the message. Otherwise `capacity` messages (at most CHAN_CAPACITY_MAX) wait in between. Either
@@ -81,12 +84,15 @@ CHAN_API chan_time chan_after_ms(int64_t ms);
 CHAN_API int chan_pipe(unsigned capacity, struct chan_tx **ret_tx, struct chan_rx **ret_rx);
 
 /* Moves the content of `m`, one complete value, into the channel; `m` is empty afterwards and can
- * be built anew. Waits while the channel is full, or the peer's credit is used up. -EINVAL `m` is
- * empty, incomplete, or a chan_put_... on it failed (that error is returned) -EMSGSIZE      larger
- * than the peer accepts -EPIPE         the receiver is gone or has cancelled: `e` tells its reason
+ * be built anew. Waits while the channel is full, or the peer's credit is used up.
+ *
+ *   -EINVAL        `m` is empty or incomplete, or the error of a chan_put_... on it that failed
+ *   -EMSGSIZE      larger than the peer accepts
+ *   -EPIPE         the receiver is gone or has cancelled: `e` tells its reason
  *   -ESHUTDOWN     this end was closed
  *   -ECONNRESET    the connection was lost, or ended by a fault: `e` names it
  *   -EAGAIN, -ETIMEDOUT, -ENOMEM
+ *
  * After 0 the message has left for the channel in order; that it was read is known only by an
  * answer. */
 CHAN_API int chan_send(struct chan_tx *tx, struct chan_msg *m, chan_time deadline,
@@ -96,6 +102,7 @@ CHAN_API int chan_send_last(struct chan_tx *tx, struct chan_msg *m, chan_time de
                             struct wharf_error *e);
 
 /* Drops what `m` holds and fills it with the next message.
+ *
  *   -ENODATA       the sender closed the channel, and all messages were taken
  *   -ECONNABORTED  the sender aborted: `e` is the error that it gave
  *   -ECONNRESET    the connection was lost before the sender closed: `e` tells why
@@ -129,13 +136,13 @@ CHAN_API void chan_rx_unref(struct chan_rx *rx);
  * descriptors each. */
 CHAN_API int chan_rx_pollfd(struct chan_rx *rx);
 
-/* ---- building messages ------------------------------------------------------------------------
- */
+/* ---- building messages ----------------------------------------------------------------------- */
 /*
  * Values are appended in order; a map of n entries is followed by n pairs of key and value, an
  * array by n values. A message is complete when its one root value is. Each chan_put_... returns 0
  * or a negative errno; the first failure sticks to the message, and chan_send returns it, so that a
  * whole message can be built without looking. chan_msg_error tells it, chan_msg_clear forgets it.
+ *
  *   -EMSGSIZE  a limit below      -EINVAL  a value behind the root, a text that is no UTF-8
  */
 #define CHAN_DEPTH_MAX       32u         /* maps and arrays within one another */
@@ -185,8 +192,7 @@ CHAN_API int chan_put_return(struct chan_msg *m, struct chan_rx **ret_rx);
 struct chan_value;
 CHAN_API int chan_put_value(struct chan_msg *m, struct chan_value value);
 
-/* ---- reading messages -------------------------------------------------------------------------
- */
+/* ---- reading messages ------------------------------------------------------------------------ */
 /*
  * A value is a small cursor into a message, passed by value, valid until the message changes. A
  * value that is not there has kind CHAN_NONE; asking it for anything returns -ENOENT (or CHAN_NONE
@@ -242,8 +248,7 @@ CHAN_API int chan_take_tx(struct chan_value v, struct chan_tx **ret);
 CHAN_API int chan_take_rx(struct chan_value v, struct chan_rx **ret);
 CHAN_API int chan_take_fd(struct chan_value v, int *ret);
 
-/* ---- select -----------------------------------------------------------------------------------
- */
+/* ---- select ---------------------------------------------------------------------------------- */
 
 enum chan_op {
     CHAN_IDLE,   /* this case never happens: switches a case off */
@@ -273,8 +278,7 @@ struct chan_case {
 CHAN_API int chan_select(struct chan_case *cases, unsigned n, chan_time deadline,
                          struct wharf_error *e);
 
-/* ---- sessions ---------------------------------------------------------------------------------
- */
+/* ---- sessions -------------------------------------------------------------------------------- */
 /*
  * Addresses:
  *   unix:/run/x.sock   unix:@name (abstract)      descriptors can pass
@@ -282,8 +286,10 @@ CHAN_API int chan_select(struct chan_case *cases, unsigned n, chan_time deadline
  *   tls:host:port      TLS 1.3; both sides present certificates
  *   ws://host:port/p   wss://host:port/p          websocket, binary messages, subprotocol libchan.1
  *   fd:N               an inherited descriptor N of a connected stream socket (chan_dial only)
+ *
  * The schemes tls, ws and wss are in libraries of their own, so that a program that does not need
  * them does not load them: link libchan-tls or libchan-websocket and set the option of that name.
+ * The SPDY dialects are in libchan-spdy.
  */
 struct chan_layer;   /* see chan_tls() and chan_websocket() */
 struct chan_dialect; /* see chan_dialect_...() */
@@ -312,10 +318,12 @@ struct chan_options {
 CHAN_API const struct chan_layer *chan_tls(void);       /* in libchan-tls */
 CHAN_API const struct chan_layer *chan_websocket(void); /* in libchan-websocket */
 CHAN_API const struct chan_dialect *chan_dialect_native(void);
-/* The published dialects of libchan; which wires and attachments each takes: libchan-dialects.md */
-CHAN_API const struct chan_dialect *chan_dialect_spdy_2015(void); /* the Go library's last */
-CHAN_API const struct chan_dialect *chan_dialect_spdy_010(void);  /* v0.1.0, jschan */
+/* The published dialects of libchan; which wires and attachments each takes: libchan-dialects.md.
+ */
 CHAN_API const struct chan_dialect *chan_dialect_unix_2014(void); /* netstrings, descriptors */
+/* In libchan-spdy: the Go library's last, and v0.1.0, which jschan speaks. */
+CHAN_API const struct chan_dialect *chan_dialect_spdy_2015(void);
+CHAN_API const struct chan_dialect *chan_dialect_spdy_010(void);
 
 /* Connects, and waits for the peer's greeting. Strings in the options are read during the call
  * only. */
@@ -386,8 +394,7 @@ CHAN_API int chan_session_flush(struct chan_session *s, chan_time deadline, stru
 CHAN_API struct chan_session *chan_session_ref(struct chan_session *s);
 CHAN_API void chan_session_unref(struct chan_session *s);
 
-/* ---- joining ----------------------------------------------------------------------------------
- */
+/* ---- joining --------------------------------------------------------------------------------- */
 
 /* Moves every message from `src` to `dst` until `src` ends, and ends `dst` in the same way (close
  * or abort; a cancelled `dst` cancels `src`). Attachments are re-homed: channels that came by one

@@ -15,7 +15,7 @@
 #define LIBCHAN_MESSAGE_H
 
 #include "base/macros.h"
-#include "chan.h"
+#include "libchan/module.h"
 
 /* The ext types of the body: 1 to 6 as in the dialects of 2015, 7 is ours. The words in and out are
  * from the view of the encoder. */
@@ -95,7 +95,7 @@ unsigned msg_fds(const struct chan_msg *m); /* descriptors among the attachments
 int msg_ready(const struct chan_msg *m);
 
 /* Room for `len` more bytes behind the body (not yet part of it), or NULL with m->error set. */
-uint8_t *msg_reserve(struct chan_msg *m, size_t len);
+uint8_t *msg_reserve(struct chan_msg *m, size_t len) FOR_MODULES("msg_reserve");
 
 /* Exchanges the content of two messages (not their place in a queue). */
 void msg_swap(struct chan_msg *a, struct chan_msg *b);
@@ -117,12 +117,15 @@ struct body_limits {
  * CHAN_DEPTH_MAX, ext types as above. Adds an ATTACHED_TAKEN attachment for each channel, stream
  * and descriptor, in order of appearance, and leaves its ids in place: see attachment_id. -EBADMSG
  * with the fault named in *ret_fault, -EMSGSIZE, -ENOMEM. */
-int msg_check(struct chan_msg *m, const struct body_limits *limits, const char **ret_fault);
+int msg_check(struct chan_msg *m, const struct body_limits *limits, const char **ret_fault)
+    FOR_MODULES("msg_check");
 
 /* The ext type and id that stand at an attachment's place, and to replace the id. Ids above 2^32 -
  * 1 fit only where the form is fixext 8; everything built by chan_put_... is. */
-unsigned attachment_ext(const struct chan_msg *m, const struct attachment *a, uint64_t *ret_id);
-void attachment_set(struct chan_msg *m, const struct attachment *a, unsigned ext, uint64_t id);
+unsigned attachment_ext(const struct chan_msg *m, const struct attachment *a, uint64_t *ret_id)
+    FOR_MODULES("attachment_ext");
+void attachment_set(struct chan_msg *m, const struct attachment *a, unsigned ext, uint64_t id)
+    FOR_MODULES("attachment_set");
 
 /* The size of the value head at `at` and of the bytes behind it; count of values inside. */
 struct head {
@@ -132,7 +135,7 @@ struct head {
     uint32_t bytes;  /* of the payload behind the head (str, bin, ext) */
     uint32_t values; /* inside (array: n, map: 2n) */
 };
-int head_read_any(const uint8_t *p, size_t len, struct head *ret);
+int head_read_any(const uint8_t *p, size_t len, struct head *ret) FOR_MODULES("head_read_any");
 
 /* 0, or -EBADMSG (no such form, or it does not fit in `len` bytes; payloads are not looked at).
  * Here are the forms that most messages consist of: small integers, short texts and bytes. */

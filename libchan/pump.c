@@ -318,7 +318,13 @@ static int dial_raw(const char *target, chan_time deadline, struct wharf_error *
     if (a.scheme != SCHEME_UNIX && a.scheme != SCHEME_TCP)
         return err_unsupported(e, "a gateway leads to unix: and tcp: addresses, not to '%s'",
                                target);
-    return address_connect(&a, deadline, e);
+    int fd = address_connect(&a, deadline, e);
+    /* whoever gets it expects a socket as any other: it was non-blocking for the deadline only */
+    if (fd >= 0 && fcntl(fd, F_SETFL, 0) < 0) {
+        close(fd);
+        return err_sys(e, "cannot set up the connection to '%s'", target);
+    }
+    return fd;
 }
 
 /* Where this request wants to go. */

@@ -15,7 +15,7 @@
 
 /* Writes what the socket takes: 0 all of it, -EAGAIN not all, or the error after session_lose. */
 int session_write(struct chan_session *s);
-size_t out_pending(const struct out_buffer *out);
+size_t out_pending(const struct out_buffer *out) FOR_MODULES("out_pending");
 void out_done(struct out_buffer *out);
 /* Makes the bytes by reference ours. */
 int out_settle(struct out_buffer *out);

@@ -29,8 +29,7 @@
 #include "base/err.h"
 #include "libchan/channel.h"
 
-/* ---- wires ------------------------------------------------------------------------------------
- */
+/* ---- wires ----------------------------------------------------------------------------------- */
 
 /* Descriptors in order of arrival, not yet claimed by a frame. */
 struct fd_queue {
@@ -79,8 +78,7 @@ struct chan_layer {
     void (*release)(void *shared);
 };
 
-/* ---- buffers ----------------------------------------------------------------------------------
- */
+/* ---- buffers --------------------------------------------------------------------------------- */
 
 struct in_buffer {
     uint8_t *data;
@@ -112,14 +110,13 @@ struct out_buffer {
 
 struct chan_session;
 /* Room for `len` bytes at the end of s->out (already counted), or NULL: out of memory. */
-uint8_t *out_bytes(struct chan_session *s, size_t len);
+uint8_t *out_bytes(struct chan_session *s, size_t len) FOR_MODULES("out_bytes");
 /* Bytes by reference behind them: 0 or -ENOMEM (then copied or nothing). */
-int out_ref(struct chan_session *s, const void *data, size_t len);
+int out_ref(struct chan_session *s, const void *data, size_t len) FOR_MODULES("out_ref");
 /* A descriptor, owned from now on; wires that pass none refuse: -EOPNOTSUPP. */
 int out_fd(struct chan_session *s, int fd);
 
-/* ---- dialects ---------------------------------------------------------------------------------
- */
+/* ---- dialects -------------------------------------------------------------------------------- */
 
 enum recognised { RECOGNISED_NO, RECOGNISED_MAYBE, RECOGNISED_YES };
 
@@ -173,8 +170,7 @@ struct chan_dialect {
     int (*input)(struct chan_session *s);
 };
 
-/* ---- the session ------------------------------------------------------------------------------
- */
+/* ---- the session ----------------------------------------------------------------------------- */
 
 struct stream_entry {
     uint64_t id; /* 0: free */
@@ -255,36 +251,43 @@ static inline void session_unlock(struct chan_session *s)
 
 /* Fills in s->why, marks the session ended; for faults of the peer, tells it. Returns `code`. */
 int session_fail(struct chan_session *s, int code, enum wharf_error_kind kind, const char *format,
-                 ...) __attribute__((format(printf, 4, 5)));
+                 ...) FOR_MODULES("session_fail") __attribute__((format(printf, 4, 5)));
 #define session_malformed(s, ...) session_fail((s), -EBADMSG, WHARF_ERROR_CORRUPT, __VA_ARGS__)
 
 /* ---- what dialects call: the table ---- */
 
 struct chan *session_find(struct chan_session *s, uint64_t id); /* NULL: unknown or ended */
-int session_add(struct chan_session *s, struct chan *c, uint64_t id);
+int session_add(struct chan_session *s, struct chan *c, uint64_t id) FOR_MODULES("session_add");
 /* A new channel that the peer announced, in the table; we hold the end that `we_send` tells, one
  * handle. Credit to send is s->peer_window. NULL after session_fail. */
-struct chan *session_incoming(struct chan_session *s, uint64_t id, bool we_send);
+struct chan *session_incoming(struct chan_session *s, uint64_t id, bool we_send)
+    FOR_MODULES("session_incoming");
 /* Gives such a channel to chan_accept. */
-void session_offer(struct chan_session *s, struct chan *c);
+void session_offer(struct chan_session *s, struct chan *c) FOR_MODULES("session_offer");
 /* The end of a channel that an attachment holds goes to the peer: the channel becomes one of this
  * session with number `id`, its other end stays with us. The handle in the attachment is used up.
  * `end_is_tx`: it was the sender end, so the peer will send. Before it calls dialect->message the
  * session has made sure that every attachment can be adopted; the only error is -ENOMEM. */
-int session_adopt(struct chan_session *s, struct chan *end, bool end_is_tx, uint64_t id);
+int session_adopt(struct chan_session *s, struct chan *end, bool end_is_tx, uint64_t id)
+    FOR_MODULES("session_adopt");
 
 /* ---- what dialects call: events ---- */
 
-void session_greeted(struct chan_session *s);
+void session_greeted(struct chan_session *s) FOR_MODULES("session_greeted");
 /* A container to decode the next message of `c` into; then one of the two. */
-struct chan_msg *session_slot(struct chan_session *s, struct chan *c);
-void session_deliver(struct chan_session *s, struct chan *c, struct chan_msg *slot);
-void session_reject(struct chan_session *s, struct chan_msg *slot); /* it will not be delivered */
-void session_credited(struct chan_session *s, struct chan *c, uint64_t bytes);
-void session_closed(struct chan_session *s, struct chan *c);
-void session_aborted(struct chan_session *s, struct chan *c, const struct wharf_error *why);
-void session_cancelled(struct chan_session *s, struct chan *c, const struct wharf_error *why);
-void session_goodbye(struct chan_session *s);
+struct chan_msg *session_slot(struct chan_session *s, struct chan *c) FOR_MODULES("session_slot");
+void session_deliver(struct chan_session *s, struct chan *c, struct chan_msg *slot)
+    FOR_MODULES("session_deliver");
+void session_reject(struct chan_session *s, struct chan_msg *slot)
+    FOR_MODULES("session_reject"); /* it will not be delivered */
+void session_credited(struct chan_session *s, struct chan *c, uint64_t bytes)
+    FOR_MODULES("session_credited");
+void session_closed(struct chan_session *s, struct chan *c) FOR_MODULES("session_closed");
+void session_aborted(struct chan_session *s, struct chan *c, const struct wharf_error *why)
+    FOR_MODULES("session_aborted");
+void session_cancelled(struct chan_session *s, struct chan *c, const struct wharf_error *why)
+    FOR_MODULES("session_cancelled");
+void session_goodbye(struct chan_session *s) FOR_MODULES("session_goodbye");
 /* Frees the message (or drops the reference) once the lock is open. */
 void session_discard(struct chan_session *s, struct chan_msg *m);
 void session_discard_chan(struct chan_session *s, struct chan *c);

@@ -16,17 +16,17 @@
 
 #include <stdatomic.h>
 #include "base/macros.h"
-#include "chan.h"
+#include "libchan/module.h"
 
-chan_time time_now(void);
+chan_time time_now(void) FOR_MODULES("time_now");
 
 /* 0: free, 1: held, 2: held and somebody sleeps. Not recursive. */
 struct lock {
     _Atomic uint32_t state;
 };
 
-void lock_take_slow(struct lock *l);
-void lock_wake(struct lock *l);
+void lock_take_slow(struct lock *l) FOR_MODULES("lock_take_slow");
+void lock_wake(struct lock *l) FOR_MODULES("lock_wake");
 
 static inline void lock_take(struct lock *l)
 {

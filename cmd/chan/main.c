@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "cmd/chan/bench.h"
 #include "cmd/chan/convert.h"
 
 #define LINE_MAX_BYTES (16u << 20)
@@ -41,6 +42,8 @@ static const char help[] =
     "  --wait SECONDS               where nobody listens yet, dial again for so long\n"
     "  --timeout SECONDS            give up a call, a send or a dial after so long (default: "
     "never)\n"
+    "  --dialect NAME               native, spdy-2015, spdy-0.1 or unix-2014; a server that names\n"
+    "                               none recognises its callers'\n"
     "  --tls-ca FILE --tls-cert FILE --tls-key FILE --tls-name NAME\n"
     "\n"
     "ADDRESS is unix:PATH, unix:@NAME, tcp:HOST:PORT, tls:HOST:PORT, ws://HOST:PORT/PATH,\n"
@@ -112,12 +115,60 @@ static int read_value(struct chan_msg *m, struct wharf_error *e)
 
 /* ---- serve ---- */
 
-struct connection {
-    struct chan_session *session;
+/* A thread serves each connection and each channel. */
+struct service {
     const struct settings *settings;
+    void (*run)(struct service *);
+    struct chan_session *session; /* one of the two */
+    struct chan_rx *rx;
 };
 
 static pthread_mutex_t input_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t none;
+    unsigned count;
+} running = { .lock = PTHREAD_MUTEX_INITIALIZER, .none = PTHREAD_COND_INITIALIZER };
+
+static void *service_main(void *arg)
+{
+    struct service *service = arg;
+
+    service->run(service);
+    free(service);
+    pthread_mutex_lock(&running.lock);
+    if (--running.count == 0)
+        pthread_cond_broadcast(&running.none);
+    pthread_mutex_unlock(&running.lock);
+    return NULL;
+}
+
+static void service_start(struct service service)
+{
+    struct service *copy = malloc(sizeof(*copy));
+    pthread_t thread;
+
+    if (!copy)
+        return;
+    *copy = service;
+    pthread_mutex_lock(&running.lock);
+    if (pthread_create(&thread, NULL, service_main, copy) == 0) {
+        pthread_detach(thread);
+        running.count++;
+    } else {
+        free(copy);
+    }
+    pthread_mutex_unlock(&running.lock);
+}
+
+static void service_wait_all(void)
+{
+    pthread_mutex_lock(&running.lock);
+    while (running.count)
+        pthread_cond_wait(&running.none, &running.lock);
+    pthread_mutex_unlock(&running.lock);
+}
 
 static void copy_bytes(int from, int to)
 {
@@ -196,62 +247,52 @@ static void answer(const struct settings *s, struct chan_msg *request)
     chan_msg_free(m);
 }
 
-static void *serve_channel(void *arg)
+static void serve_channel(struct service *service)
 {
-    struct connection *c = arg;
-    struct chan_rx *rx = (struct chan_rx *)c->session; /* see serve_connection */
     struct chan_msg *m = chan_msg_new();
 
-    while (m && chan_recv(rx, m, CHAN_FOREVER, NULL) == 0) {
+    while (m && chan_recv(service->rx, m, CHAN_FOREVER, NULL) == 0) {
         flockfile(stdout);
         print_value(chan_root(m));
         funlockfile(stdout);
-        if (c->settings->take)
+        if (service->settings->take)
             take_descriptors(chan_root(m), 1);
-        answer(c->settings, m);
+        answer(service->settings, m);
     }
     chan_msg_free(m);
-    chan_rx_unref(rx);
-    free(c);
-    return NULL;
+    chan_rx_unref(service->rx);
 }
 
-static void start(void *(*run)(void *), const void *object, const struct settings *s, bool detach)
+static void serve_connection(struct service *service)
 {
-    struct connection *c = malloc(sizeof(*c));
-    pthread_t thread;
+    struct service channel = { .settings = service->settings, .run = serve_channel };
 
-    if (!c)
-        return;
-    *c = (struct connection){ (struct chan_session *)object, s };
-    if (pthread_create(&thread, NULL, run, c) != 0)
-        free(c);
-    else if (detach)
-        pthread_detach(thread);
-    else
-        pthread_join(thread, NULL);
+    while (chan_accept(service->session, CHAN_FOREVER, &channel.rx, NULL) == 0)
+        service_start(channel);
+    chan_session_shutdown(service->session, chan_after_ms(5000), NULL);
+    chan_session_unref(service->session);
 }
 
-static void *serve_connection(void *arg)
-{
-    struct connection c = *(struct connection *)arg;
-    struct chan_rx *rx;
+static const struct {
+    const char *name;
+    const struct chan_dialect *(*get)(void);
+} dialects[] = {
+    { "native", chan_dialect_native },
+    { "spdy-2015", chan_dialect_spdy_2015 },
+    { "spdy-0.1", chan_dialect_spdy_010 },
+    { "unix-2014", chan_dialect_unix_2014 },
+};
 
-    free(arg);
-    while (chan_accept(c.session, CHAN_FOREVER, &rx, NULL) == 0)
-        start(serve_channel, rx, c.settings, true);
-    chan_session_shutdown(c.session, chan_after_ms(5000), NULL);
-    chan_session_unref(c.session);
-    return NULL;
-}
-
-static int listen_loop(const struct settings *s, void *(*run)(void *))
+static int listen_loop(const struct settings *s, void (*run)(struct service *))
 {
+    struct chan_options o = s->options;
     struct wharf_error e = { 0 };
     struct chan_listener *l;
-    struct chan_session *session;
+    struct service service = { .settings = s, .run = run };
 
-    if (chan_listen(s->arguments[0], &s->options, &l, &e) < 0)
+    for (size_t i = 0; !s->options.dialects[0] && i < ARRAY_SIZE(dialects); i++)
+        o.dialects[i] = dialects[i].get();
+    if (chan_listen(s->arguments[0], &o, &l, &e) < 0)
         return fail(&e);
     const char *path = str_after(chan_listener_address(l), "unix:");
     if (s->mode && path && chmod(path, (mode_t)s->mode) < 0) {
@@ -260,11 +301,12 @@ static int listen_loop(const struct settings *s, void *(*run)(void *))
         return fail(&e);
     }
     fprintf(stderr, "chan: listening on %s\n", chan_listener_address(l));
-    while (chan_listener_accept(l, CHAN_FOREVER, &session, &e) == 0) {
-        start(run, session, s, !s->once);
+    while (chan_listener_accept(l, CHAN_FOREVER, &service.session, &e) == 0) {
+        service_start(service);
         if (s->once)
             break;
     }
+    service_wait_all();
     chan_listener_free(l);
     return e.code ? fail(&e) : 0;
 }
@@ -389,20 +431,17 @@ static int command_dial(const struct settings *s)
 
 /* ---- gateway, connect, peer ---- */
 
-static void *gateway_connection(void *arg)
+static void gateway_connection(struct service *service)
 {
-    struct connection c = *(struct connection *)arg;
-    const char *target = c.settings->arguments[1];
+    const char *target = service->settings->arguments[1];
     struct chan_rx *rx;
 
-    free(arg);
-    if (chan_accept(c.session, CHAN_FOREVER, &rx, NULL) == 0) {
+    if (chan_accept(service->session, CHAN_FOREVER, &rx, NULL) == 0) {
         chan_gateway(rx, streq(target, "-") ? NULL : target, CHAN_FOREVER, NULL);
         chan_rx_unref(rx);
     }
-    chan_session_shutdown(c.session, chan_after_ms(5000), NULL);
-    chan_session_unref(c.session);
-    return NULL;
+    chan_session_shutdown(service->session, chan_after_ms(5000), NULL);
+    chan_session_unref(service->session);
 }
 
 static int command_gateway(const struct settings *s)
@@ -454,81 +493,11 @@ static int command_peer(const struct settings *s)
     return 0;
 }
 
-/* ---- bench ---- */
-
-#define BENCH_CALLS  20000
-#define BENCH_STREAM 1000000
-
-static void *bench_server(void *session)
-{
-    struct chan_msg *m = chan_msg_new();
-    struct chan_rx *rx;
-    struct chan_tx *tx;
-
-    chan_open(session, &tx, NULL);
-    if (chan_accept(session, CHAN_FOREVER, &rx, NULL) == 0) {
-        for (int i = 0; i < BENCH_CALLS && chan_recv(rx, m, CHAN_FOREVER, NULL) == 0; i++)
-            chan_send(tx, m, CHAN_FOREVER, NULL);
-        for (int i = 0; i < BENCH_STREAM && chan_recv(rx, m, CHAN_FOREVER, NULL) == 0; i++)
-            ;
-        chan_put_nil(m);
-        chan_send(tx, m, CHAN_FOREVER, NULL);
-        chan_rx_unref(rx);
-    }
-    chan_tx_unref(tx);
-    chan_msg_free(m);
-    return NULL;
-}
-
-static double seconds(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 static int command_bench(const struct settings *s)
 {
-    struct chan_msg *m = chan_msg_new();
     struct wharf_error e = { 0 };
-    struct chan_session *a, *b;
-    char data[64] = "";
-    struct chan_tx *tx;
-    struct chan_rx *rx;
-    pthread_t thread;
-    int pair[2];
-    double t;
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ||
-        chan_attach(pair[0], false, NULL, &a, &e) < 0 ||
-        chan_attach(pair[1], true, NULL, &b, &e) < 0)
-        return fail(&e);
-    pthread_create(&thread, NULL, bench_server, b);
-    chan_open(a, &tx, &e);
-    chan_accept(a, CHAN_FOREVER, &rx, &e);
-    t = seconds();
-    for (int i = 0; i < BENCH_CALLS; i++) {
-        chan_put_bin(m, data, sizeof(data));
-        chan_send(tx, m, CHAN_FOREVER, NULL);
-        chan_recv(rx, m, CHAN_FOREVER, NULL);
-        chan_msg_clear(m);
-    }
-    printf("round trip of 64 bytes: %.2f us\n", (seconds() - t) / BENCH_CALLS * 1e6);
-    t = seconds();
-    for (int i = 0; i < BENCH_STREAM; i++) {
-        chan_put_bin(m, data, sizeof(data));
-        chan_send(tx, m, CHAN_FOREVER, NULL);
-    }
-    chan_recv(rx, m, CHAN_FOREVER, NULL);
-    printf("one way: %.0f messages a second\n", BENCH_STREAM / (seconds() - t));
-    pthread_join(thread, NULL);
-    chan_msg_free(m);
-    chan_tx_unref(tx);
-    chan_rx_unref(rx);
-    chan_session_unref(a);
-    chan_session_unref(b);
-    return 0;
+    return bench(&e) < 0 ? fail(&e) : 0;
 }
 
 /* ---- the command line ---- */
@@ -553,6 +522,7 @@ enum {
     MODE,
     TIMEOUT,
     WAIT,
+    DIALECT,
     TLS_CA,
     TLS_CERT,
     TLS_KEY,
@@ -570,6 +540,7 @@ static const struct option options[] = {
     { "mode", required_argument, NULL, MODE },
     { "timeout", required_argument, NULL, TIMEOUT },
     { "wait", required_argument, NULL, WAIT },
+    { "dialect", required_argument, NULL, DIALECT },
     { "tls-ca", required_argument, NULL, TLS_CA },
     { "tls-cert", required_argument, NULL, TLS_CERT },
     { "tls-key", required_argument, NULL, TLS_KEY },
@@ -611,6 +582,15 @@ static bool set_mode(struct settings *s, const char *text)
     return n == 3 && !text[n];
 }
 
+static bool set_dialect(struct settings *s, const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(dialects); i++) {
+        if (streq(dialects[i].name, name))
+            s->options.dialects[0] = dialects[i].get();
+    }
+    return s->options.dialects[0];
+}
+
 static bool set(struct settings *s, int option, char *value)
 {
     switch (option) {
@@ -632,6 +612,8 @@ static bool set(struct settings *s, int option, char *value)
         return set_seconds(&s->timeout_ms, value);
     case WAIT:
         return set_seconds(&s->wait_ms, value);
+    case DIALECT:
+        return set_dialect(s, value);
     case TLS_CA:
         s->options.tls_ca = value;
         return true;
