@@ -19,6 +19,8 @@ enum {
     NETLINK_DUMP_TRIES = 8,              /* while it changes under our hands */
     NETLINK_ANSWER_MAX = 64 * 1024,      /* one datagram; the kernel's own limit is 32 KiB */
     NETLINK_WHAT_MAX = 64,
+    NETLINK_COMMIT_PLAIN = 128 * 1024, /* what a socket's usual buffer takes in one message */
+    NETLINK_COMMIT_SLACK = 64 * 1024,
 };
 
 /* What a request was for, to be told when it fails. */
@@ -46,6 +48,13 @@ void netlink_attr_u32(struct netlink *nl, uint16_t type, uint32_t value);
 void netlink_attr_str(struct netlink *nl, uint16_t type, const char *value);
 size_t netlink_nest(struct netlink *nl, uint16_t type);
 void netlink_nest_end(struct netlink *nl, size_t nest);
+/* As netlink_open, for another family than rtnetlink. */
+int netlink_open_protocol(struct netlink **ret, int protocol, int netns, struct wharf_error *e);
+
+/* Sends a transaction of nfnetlink that was queued: all or nothing is carried out. Only the last
+ * request but the closing one asks for an acknowledgement: a thousand of them would not fit. */
+int netlink_commit(struct netlink *nl, struct wharf_error *e);
+
 /* Queues or sends. */
 int netlink_submit(struct netlink *nl, struct wharf_error *e);
 

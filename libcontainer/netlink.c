@@ -206,6 +206,46 @@ static int transact(struct netlink *nl, struct wharf_error *e)
     return r;
 }
 
+/* What a commit was answered: errors of any request, an acknowledgement of the last one. */
+static int collect_commit(struct netlink *nl, struct wharf_error *e)
+{
+    uint32_t first = nl->seq - (uint32_t)nl->count + 1;
+    bool answered = false;
+    int result = 0;
+
+    do {
+        ssize_t n = receive(nl, e);
+
+        if (n < 0)
+            return (int)n;
+        for (struct nlmsghdr *m = (void *)nl->answer; NLMSG_OK(m, (size_t)n);
+             m = NLMSG_NEXT(m, n)) {
+            if (m->nlmsg_type != NLMSG_ERROR || !is_answer(nl, m, first))
+                continue;
+            answered = true;
+            int r = acknowledged(nl, m, first, result == 0 ? e : NULL);
+            if (result == 0)
+                result = r;
+        }
+        /* the kernel answers within the send: there is more, or that was all */
+    } while (!answered || recv(nl->fd, NULL, 0, MSG_PEEK | MSG_DONTWAIT) >= 0);
+    return result;
+}
+
+int netlink_commit(struct netlink *nl, struct wharf_error *e)
+{
+    int size = (int)nl->out.len + NETLINK_COMMIT_SLACK;
+
+    nl->batch = false;
+    if (nl->out.len > NETLINK_COMMIT_PLAIN)
+        setsockopt(nl->fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+    int r = send_requests(nl, e);
+    if (r == 0)
+        r = collect_commit(nl, e);
+    forget_requests(nl);
+    return r;
+}
+
 int netlink_submit(struct netlink *nl, struct wharf_error *e)
 {
     finish_request(nl);
@@ -306,9 +346,9 @@ const struct rtattr *netlink_find_in(const struct rtattr *nest, uint16_t type)
 
 /* ---- opening ---- */
 
-static int open_socket(struct wharf_error *e)
+static int open_socket(int protocol, struct wharf_error *e)
 {
-    autoclose int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    autoclose int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
     int one = 1;
 
     if (fd < 0)
@@ -320,7 +360,7 @@ static int open_socket(struct wharf_error *e)
 }
 
 /* A socket belongs to the namespace that its maker was in at birth. */
-static int open_in(int netns, struct wharf_error *e)
+static int open_in(int protocol, int netns, struct wharf_error *e)
 {
     autoclose int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
     int fd;
@@ -329,7 +369,7 @@ static int open_in(int netns, struct wharf_error *e)
         return err_sys(e, "cannot open '/proc/thread-self/ns/net'");
     if (setns(netns, CLONE_NEWNET) < 0)
         return err_sys(e, "cannot enter a network namespace");
-    fd = open_socket(e);
+    fd = open_socket(protocol, e);
     if (setns(home, CLONE_NEWNET) < 0) {
         fd_close(fd);
         return err_sys(e, "cannot return to the own network namespace");
@@ -338,6 +378,11 @@ static int open_in(int netns, struct wharf_error *e)
 }
 
 int netlink_open(struct netlink **ret, int netns, struct wharf_error *e)
+{
+    return netlink_open_protocol(ret, NETLINK_ROUTE, netns, e);
+}
+
+int netlink_open_protocol(struct netlink **ret, int protocol, int netns, struct wharf_error *e)
 {
     auto_of(netlink_close) struct netlink *nl = calloc(1, sizeof(*nl));
 
@@ -349,7 +394,7 @@ int netlink_open(struct netlink **ret, int netns, struct wharf_error *e)
     nl->answer = malloc(NETLINK_ANSWER_MAX);
     if (!nl->whats || !nl->answer)
         return err_nomem(e);
-    nl->fd = netns < 0 ? open_socket(e) : open_in(netns, e);
+    nl->fd = netns < 0 ? open_socket(protocol, e) : open_in(protocol, netns, e);
     if (nl->fd < 0)
         return nl->fd;
     *ret = take_ptr(&nl);
