@@ -257,7 +257,7 @@ int ipam_network(struct network_store *s, struct network *n, const struct ipam_p
     network_list_of all = { 0 };
     struct used used = { &all, host };
     struct subnet block;
-    int r = store_networks(s, 0, arena, &all, e);
+    int r = netstore_networks(s, 0, arena, &all, e);
 
     if (r == 0 && !n->document.ipam)
         n->document.ipam = arena_alloc(arena, sizeof(*n->document.ipam));
@@ -294,11 +294,11 @@ int ipam_reserve(struct network_store *s, const struct network *n, struct wharf_
         const struct network_pool *pool = &n->document.ipam->pools.items[i];
 
         if (address_parse(pool->gateway, &a) == 0)
-            r = store_run(s, e, "INSERT OR IGNORE INTO address VALUES(?,?,'')", "sa", n->id, &a);
+            r = netstore_run(s, e, "INSERT OR IGNORE INTO address VALUES(?,?,'')", "sa", n->id, &a);
         for (size_t k = 0; r >= 0 && k < pool->auxiliary.count; k++) {
             if (address_parse(pool->auxiliary.items[k].value, &a) == 0)
-                r = store_run(s, e, "INSERT OR IGNORE INTO address VALUES(?,?,'')", "sa", n->id,
-                              &a);
+                r = netstore_run(s, e, "INSERT OR IGNORE INTO address VALUES(?,?,'')", "sa", n->id,
+                                 &a);
         }
     }
     return MIN(r, 0);
@@ -336,11 +336,11 @@ static int lowest_free(struct network_store *s, const struct network *n, bool si
     struct address at, last;
 
     bounds(n, six, &at, &last);
-    int r = store_query(s, &q, e,
-                        "SELECT ip FROM address WHERE network=?1 AND ip>=?2 AND ip<=?3 AND"
-                        " length(ip)=length(?2) ORDER BY ip",
-                        "saa", n->id, &at, &last);
-    while (r >= 0 && (r = store_next(s, q, e)) > 0) {
+    int r = netstore_query(s, &q, e,
+                           "SELECT ip FROM address WHERE network=?1 AND ip>=?2 AND ip<=?3 AND"
+                           " length(ip)=length(?2) ORDER BY ip",
+                           "saa", n->id, &at, &last);
+    while (r >= 0 && (r = netstore_next(s, q, e)) > 0) {
         struct address taken = column_address(q, 0);
 
         if (address_compare(&taken, &at) != 0)
@@ -376,7 +376,7 @@ int ipam_take(struct network_store *s, const struct network *n, bool six, const 
     int r = chosen ? wanted_address(n, six, wanted, &a, e) : lowest_free(s, n, six, &a, e);
 
     if (r == 0)
-        r = store_run(s, e, TAKE, "sas", n->id, &a, endpoint);
+        r = netstore_run(s, e, TAKE, "sas", n->id, &a, endpoint);
     if (r == -EEXIST)
         return err_set(e, -EADDRINUSE, WHARF_ERROR_FORBIDDEN, "Address already in use");
     if (r < 0)
@@ -387,7 +387,7 @@ int ipam_take(struct network_store *s, const struct network *n, bool six, const 
 
 int ipam_give_back(struct network_store *s, const char *endpoint, struct wharf_error *e)
 {
-    int r = store_run(s, e, "DELETE FROM address WHERE endpoint=?", "s", endpoint);
+    int r = netstore_run(s, e, "DELETE FROM address WHERE endpoint=?", "s", endpoint);
 
     return MIN(r, 0);
 }

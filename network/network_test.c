@@ -160,7 +160,7 @@ static int make(struct fixture *f, const char *name, const char *document, int64
     if (r == 0)
         r = ipam_network(&f->store, &n, NULL, 0, &used, f->arena, e);
     if (r == 0)
-        r = store_network_add(&f->store, &n, e);
+        r = netstore_network_add(&f->store, &n, e);
     if (r == 0)
         r = ipam_reserve(&f->store, &n, e);
     *ret = n;
@@ -202,13 +202,14 @@ static void test_owners(void **state)
     network_list_of list;
 
     assert_int_equal(make(f, "mine", "{}", 1000, &n, NULL), 0);
-    assert_int_equal(store_network_find(&f->store, "mine", 1000, f->arena, &found, NULL), 0);
+    assert_int_equal(netstore_network_find(&f->store, "mine", 1000, f->arena, &found, NULL), 0);
     assert_string_equal(found.id, n.id);
-    assert_int_equal(store_network_find(&f->store, "mine", 2000, f->arena, &found, NULL), -ENOENT);
-    assert_int_equal(store_network_find(&f->store, n.id, 2000, f->arena, &found, NULL), -ENOENT);
+    assert_int_equal(netstore_network_find(&f->store, "mine", 2000, f->arena, &found, NULL),
+                     -ENOENT);
+    assert_int_equal(netstore_network_find(&f->store, n.id, 2000, f->arena, &found, NULL), -ENOENT);
     n.id[12] = '\0';
-    assert_int_equal(store_network_find(&f->store, n.id, 0, f->arena, &found, NULL), 0);
-    assert_int_equal(store_networks(&f->store, 2000, f->arena, &list, NULL), 0);
+    assert_int_equal(netstore_network_find(&f->store, n.id, 0, f->arena, &found, NULL), 0);
+    assert_int_equal(netstore_networks(&f->store, 2000, f->arena, &list, NULL), 0);
     assert_int_equal(list.count, 0);
 }
 
@@ -275,25 +276,25 @@ static void test_endpoints(void **state)
     published_list ports;
     endpoint_list list;
 
-    assert_int_equal(store_endpoint_add(&f->store, &p, NULL), 0);
-    assert_int_equal(store_endpoint_add(&f->store, &p, NULL), -EEXIST);
+    assert_int_equal(netstore_endpoint_add(&f->store, &p, NULL), 0);
+    assert_int_equal(netstore_endpoint_add(&f->store, &p, NULL), -EEXIST);
     p.active = true;
     p.address[0] = address("10.0.0.2");
     p.interface = (char *)"eth0";
     assert_int_equal(mac_parse("02:42:00:00:00:07", p.mac), 0);
-    assert_int_equal(store_endpoint_update(&f->store, &p, NULL), 0);
-    assert_int_equal(store_endpoints(&f->store, "c1", NULL, f->arena, &list, NULL), 0);
+    assert_int_equal(netstore_endpoint_update(&f->store, &p, NULL), 0);
+    assert_int_equal(netstore_endpoints(&f->store, "c1", NULL, f->arena, &list, NULL), 0);
     assert_int_equal(list.count, 1);
     assert_true(list.items[0].active);
     assert_string_equal(list.items[0].settings.mac, p.settings.mac);
     assert_memory_equal(list.items[0].mac, p.mac, 6);
     assert_int_equal(address_compare(&list.items[0].address[0], &p.address[0]), 0);
     assert_int_equal(list.items[0].address[1].family, 0);
-    assert_int_equal(store_port_add(&f->store, "c1", &port, NULL), 0);
-    assert_int_equal(store_ports(&f->store, NULL, f->arena, &ports, NULL), 0);
+    assert_int_equal(netstore_port_add(&f->store, "c1", &port, NULL), 0);
+    assert_int_equal(netstore_ports(&f->store, NULL, f->arena, &ports, NULL), 0);
     assert_int_equal(ports.count, 1);
     assert_int_equal(ports.items[0].to_port, 8080);
-    assert_int_equal(store_ports(&f->store, "c2", f->arena, &ports, NULL), 0);
+    assert_int_equal(netstore_ports(&f->store, "c2", f->arena, &ports, NULL), 0);
     assert_int_equal(ports.count, 0);
 }
 

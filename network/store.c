@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See store.h. Closing does not checkpoint and opening does not sync, for the reasons given in
- * engine/store.c: a command lives for milliseconds. */
+/* See store.h. */
 #include "network/store.h"
 
 #include <stdarg.h>
@@ -8,9 +7,7 @@
 #include <string.h>
 #include "base/str.h"
 
-#define STORE_VERSION   1
-#define STORE_BUSY_MS   15000
-#define STORE_WAL_PAGES 64
+#define STORE_VERSION 1
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
@@ -31,58 +28,9 @@ static const char schema[] =
     " target_port INTEGER NOT NULL,"
     " PRIMARY KEY(container, protocol, host_port, host)) WITHOUT ROWID;";
 
-static int store_error(struct network_store *s, struct wharf_error *e)
-{
-    int code = sqlite3_errcode(s->db) & 0xff;
-
-    if (code == SQLITE_FULL)
-        return err_set(e, -ENOSPC, WHARF_ERROR_LIMIT, "network.db: no space left on the disk");
-    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
-        return err_set(e, -EBADMSG, WHARF_ERROR_CORRUPT, "network.db: %s", sqlite3_errmsg(s->db));
-    if (code == SQLITE_BUSY)
-        return err_set(e, -EBUSY, WHARF_ERROR_UNAVAILABLE, "network.db: another process holds it");
-    return err_set(e, -EIO, WHARF_ERROR_INTERNAL, "network.db: %s", sqlite3_errmsg(s->db));
-}
-
-static int execute(struct network_store *s, const char *sql, struct wharf_error *e)
-{
-    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_error(s, e);
-}
-
-static int prepare(struct network_store *s, struct wharf_error *e)
-{
-    int one = 1;
-
-    sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
-    sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    sqlite3_file_control(s->db, "main", SQLITE_FCNTL_PERSIST_WAL, &one);
-    int64_t version = store_number(s, -1, "PRAGMA user_version", "");
-    if (version > STORE_VERSION)
-        return err_unsupported(e, "network.db is of version %lld, made by a newer wharf",
-                               (long long)version);
-    int r = version < 0 ? store_error(s, e) : 0;
-    if (r == 0 && version == 0)
-        r = execute(s, "PRAGMA journal_mode=WAL", e);
-    if (r == 0 && version == 0)
-        r = execute(s, schema, e);
-    if (r == 0 && version == 0)
-        r = execute(s, "PRAGMA user_version=1", e);
-    sqlite3_wal_autocheckpoint(s->db, STORE_WAL_PAGES);
-    return r < 0 ? r : execute(s, "PRAGMA synchronous=NORMAL", e);
-}
-
 int network_store_open(struct network_store *s, const char *path, struct wharf_error *e)
 {
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, r;
-
-    if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK)
-        r = err_set(e, -EIO, WHARF_ERROR_INTERNAL, "cannot open '%s': %s", path,
-                    s->db ? sqlite3_errmsg(s->db) : "out of memory");
-    else
-        r = prepare(s, e);
-    if (r < 0)
-        network_store_close(s);
-    return r;
+    return db_open(&s->db, path, schema, STORE_VERSION, NULL, e);
 }
 
 void network_store_close(struct network_store *s)
@@ -91,17 +39,17 @@ void network_store_close(struct network_store *s)
     s->db = NULL;
 }
 
-int store_begin(struct network_store *s, struct wharf_error *e)
+int netstore_begin(struct network_store *s, struct wharf_error *e)
 {
-    return execute(s, "BEGIN IMMEDIATE", e);
+    return db_run(s->db, "BEGIN IMMEDIATE", e);
 }
 
-int store_end(struct network_store *s, int r, struct wharf_error *e)
+int netstore_end(struct network_store *s, int r, struct wharf_error *e)
 {
-    int end = r < 0 ? 0 : execute(s, "COMMIT", e);
+    int end = r < 0 ? 0 : db_run(s->db, "COMMIT", e);
 
     if (r < 0 || end < 0)
-        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+        db_run(s->db, "ROLLBACK", NULL);
     return r < 0 ? r : end < 0 ? end : r;
 }
 
@@ -126,14 +74,15 @@ static void bind_all(sqlite3_stmt *q, const char *types, va_list list)
 static int statement(struct network_store *s, sqlite3_stmt **ret, struct wharf_error *e,
                      const char *sql, const char *types, va_list list)
 {
-    if (sqlite3_prepare_v2(s->db, sql, -1, ret, NULL) != SQLITE_OK)
-        return store_error(s, e);
-    bind_all(*ret, types, list);
-    return 0;
+    int r = db_prepare(s->db, sql, ret, e);
+
+    if (r == 0)
+        bind_all(*ret, types, list);
+    return r;
 }
 
-int store_query(struct network_store *s, sqlite3_stmt **ret, struct wharf_error *e, const char *sql,
-                const char *types, ...)
+int netstore_query(struct network_store *s, sqlite3_stmt **ret, struct wharf_error *e,
+                   const char *sql, const char *types, ...)
 {
     va_list list;
 
@@ -143,8 +92,8 @@ int store_query(struct network_store *s, sqlite3_stmt **ret, struct wharf_error 
     return r;
 }
 
-int store_run(struct network_store *s, struct wharf_error *e, const char *sql, const char *types,
-              ...)
+int netstore_run(struct network_store *s, struct wharf_error *e, const char *sql, const char *types,
+                 ...)
 {
     autostatement sqlite3_stmt *q = NULL;
     va_list list;
@@ -157,18 +106,18 @@ int store_run(struct network_store *s, struct wharf_error *e, const char *sql, c
     int code = sqlite3_step(q);
     if (code == SQLITE_CONSTRAINT)
         return -EEXIST;
-    return code == SQLITE_DONE || code == SQLITE_ROW ? sqlite3_changes(s->db) : store_error(s, e);
+    return code == SQLITE_DONE || code == SQLITE_ROW ? sqlite3_changes(s->db) : db_error(s->db, e);
 }
 
-int store_next(struct network_store *s, sqlite3_stmt *q, struct wharf_error *e)
+int netstore_next(struct network_store *s, sqlite3_stmt *q, struct wharf_error *e)
 {
     int code = sqlite3_step(q);
 
-    return code == SQLITE_ROW ? 1 : code == SQLITE_DONE ? 0 : store_error(s, e);
+    return code == SQLITE_ROW ? 1 : code == SQLITE_DONE ? 0 : db_error(s->db, e);
 }
 
-int64_t store_number(struct network_store *s, int64_t otherwise, const char *sql, const char *types,
-                     ...)
+int64_t netstore_number(struct network_store *s, int64_t otherwise, const char *sql,
+                        const char *types, ...)
 {
     autostatement sqlite3_stmt *q = NULL;
     va_list list;
@@ -257,17 +206,17 @@ static int find_two(struct network_store *s, const char *where, const char *refe
     autofree char *sql =
         str_format(NETWORK_COLUMNS "WHERE %s AND (?2=0 OR owner=?2 OR owner=-1) LIMIT 2", where);
     autostatement sqlite3_stmt *q = NULL;
-    int count = 0, r = sql ? store_query(s, &q, e, sql, "si", reference, owner) : err_nomem(e);
+    int count = 0, r = sql ? netstore_query(s, &q, e, sql, "si", reference, owner) : err_nomem(e);
 
-    while (r >= 0 && (r = store_next(s, q, e)) > 0) {
+    while (r >= 0 && (r = netstore_next(s, q, e)) > 0) {
         if (count++ == 0)
             r = read_network(q, arena, ret, e);
     }
     return r < 0 ? r : count;
 }
 
-int store_network_find(struct network_store *s, const char *reference, int64_t owner,
-                       struct arena *arena, struct network *ret, struct wharf_error *e)
+int netstore_network_find(struct network_store *s, const char *reference, int64_t owner,
+                          struct arena *arena, struct network *ret, struct wharf_error *e)
 {
     static const char *const ways[] = { "id=?1", "name=?1", "id>=?1 AND id<?1||'g'" };
     bool hex = *reference && reference[strspn(reference, "0123456789abcdef")] == '\0';
@@ -281,27 +230,27 @@ int store_network_find(struct network_store *s, const char *reference, int64_t o
     return count < 0 ? count : count ? 0 : err_not_found(e, "network %s not found", reference);
 }
 
-int store_network_add(struct network_store *s, const struct network *n, struct wharf_error *e)
+int netstore_network_add(struct network_store *s, const struct network *n, struct wharf_error *e)
 {
     autofree char *document = NULL;
     int r = write_document(network_document_fields, &n->document, &document, e);
 
     if (r == 0)
-        r = store_run(s, e, "INSERT INTO network VALUES(?,?,?,?,?,?)", "ssiiss", n->id,
-                      n->document.name, n->owner, n->created_ns, n->bridge, document);
+        r = netstore_run(s, e, "INSERT INTO network VALUES(?,?,?,?,?,?)", "ssiiss", n->id,
+                         n->document.name, n->owner, n->created_ns, n->bridge, document);
     return MIN(r, 0);
 }
 
-int store_networks(struct network_store *s, int64_t owner, struct arena *arena,
-                   network_list_of *ret, struct wharf_error *e)
+int netstore_networks(struct network_store *s, int64_t owner, struct arena *arena,
+                      network_list_of *ret, struct wharf_error *e)
 {
     autostatement sqlite3_stmt *q = NULL;
     network_list_of list = { 0 };
-    int r = store_query(s, &q, e,
-                        NETWORK_COLUMNS "WHERE ?1=0 OR owner=?1 OR owner=-1 ORDER BY created_ns",
-                        "i", owner);
+    int r = netstore_query(s, &q, e,
+                           NETWORK_COLUMNS "WHERE ?1=0 OR owner=?1 OR owner=-1 ORDER BY created_ns",
+                           "i", owner);
 
-    while (r >= 0 && (r = store_next(s, q, e)) > 0) {
+    while (r >= 0 && (r = netstore_next(s, q, e)) > 0) {
         list.items = grow(arena, list.items, list.count, sizeof(*list.items));
         if (!list.items)
             return err_nomem(e);
@@ -314,31 +263,32 @@ int store_networks(struct network_store *s, int64_t owner, struct arena *arena,
 
 /* ---- endpoints ------------------------------------------------------------------------------- */
 
-int store_endpoint_add(struct network_store *s, const struct endpoint *p, struct wharf_error *e)
+int netstore_endpoint_add(struct network_store *s, const struct endpoint *p, struct wharf_error *e)
 {
     autofree char *settings = NULL;
     int r = write_document(endpoint_settings_fields, &p->settings, &settings, e);
 
     if (r == 0)
-        r = store_run(s, e,
-                      "INSERT INTO endpoint(container,network,id,position,name,hostname,owner,"
-                      "settings,active,interface) VALUES(?1,?2,?3,(SELECT "
-                      "coalesce(max(position),0)+1 FROM endpoint WHERE container=?1),?4,?5,?6,?7,"
-                      "0,'')",
-                      "sssssis", p->container, p->network, p->id, p->name, p->hostname, p->owner,
-                      settings);
+        r = netstore_run(
+            s, e,
+            "INSERT INTO endpoint(container,network,id,position,name,hostname,owner,"
+            "settings,active,interface) VALUES(?1,?2,?3,(SELECT "
+            "coalesce(max(position),0)+1 FROM endpoint WHERE container=?1),?4,?5,?6,?7,"
+            "0,'')",
+            "sssssis", p->container, p->network, p->id, p->name, p->hostname, p->owner, settings);
     return MIN(r, 0);
 }
 
-int store_endpoint_update(struct network_store *s, const struct endpoint *p, struct wharf_error *e)
+int netstore_endpoint_update(struct network_store *s, const struct endpoint *p,
+                             struct wharf_error *e)
 {
     char mac[MAC_TEXT_MAX];
     int r =
-        store_run(s, e,
-                  "UPDATE endpoint SET active=?3, mac=?4, ip4=?5, ip6=?6, interface=?7 "
-                  "WHERE container=?1 AND network=?2",
-                  "ssisaas", p->container, p->network, (int64_t)p->active, mac_text(p->mac, mac),
-                  &p->address[0], &p->address[1], p->interface ? p->interface : "");
+        netstore_run(s, e,
+                     "UPDATE endpoint SET active=?3, mac=?4, ip4=?5, ip6=?6, interface=?7 "
+                     "WHERE container=?1 AND network=?2",
+                     "ssisaas", p->container, p->network, (int64_t)p->active, mac_text(p->mac, mac),
+                     &p->address[0], &p->address[1], p->interface ? p->interface : "");
 
     return MIN(r, 0);
 }
@@ -365,8 +315,8 @@ static int read_endpoint(sqlite3_stmt *q, struct arena *arena, struct endpoint *
     return r;
 }
 
-int store_endpoints(struct network_store *s, const char *container, const char *network,
-                    struct arena *arena, endpoint_list *ret, struct wharf_error *e)
+int netstore_endpoints(struct network_store *s, const char *container, const char *network,
+                       struct arena *arena, endpoint_list *ret, struct wharf_error *e)
 {
     autostatement sqlite3_stmt *q = NULL;
     autofree char *sql =
@@ -375,9 +325,10 @@ int store_endpoints(struct network_store *s, const char *container, const char *
                    " ORDER BY position, name",
                    container ? "container" : "network");
     endpoint_list list = { 0 };
-    int r = sql ? store_query(s, &q, e, sql, "s", container ? container : network) : err_nomem(e);
+    int r =
+        sql ? netstore_query(s, &q, e, sql, "s", container ? container : network) : err_nomem(e);
 
-    while (r >= 0 && (r = store_next(s, q, e)) > 0) {
+    while (r >= 0 && (r = netstore_next(s, q, e)) > 0) {
         list.items = grow(arena, list.items, list.count, sizeof(*list.items));
         if (!list.items)
             return err_nomem(e);
@@ -390,28 +341,28 @@ int store_endpoints(struct network_store *s, const char *container, const char *
 
 /* ---- published ports ------------------------------------------------------------------------- */
 
-int store_port_add(struct network_store *s, const char *container, const struct published *p,
-                   struct wharf_error *e)
+int netstore_port_add(struct network_store *s, const char *container, const struct published *p,
+                      struct wharf_error *e)
 {
-    int r = store_run(s, e, "INSERT OR REPLACE INTO port VALUES(?,?,?,?,?,?)", "siaiai", container,
-                      (int64_t)p->protocol, &p->host, (int64_t)p->host_port, &p->to,
-                      (int64_t)p->to_port);
+    int r = netstore_run(s, e, "INSERT OR REPLACE INTO port VALUES(?,?,?,?,?,?)", "siaiai",
+                         container, (int64_t)p->protocol, &p->host, (int64_t)p->host_port, &p->to,
+                         (int64_t)p->to_port);
 
     return MIN(r, 0);
 }
 
-int store_ports(struct network_store *s, const char *container, struct arena *arena,
-                published_list *ret, struct wharf_error *e)
+int netstore_ports(struct network_store *s, const char *container, struct arena *arena,
+                   published_list *ret, struct wharf_error *e)
 {
     autostatement sqlite3_stmt *q = NULL;
     published_list list = { 0 };
-    int r =
-        store_query(s, &q, e,
-                    "SELECT protocol, host, host_port, target, target_port FROM port"
-                    " WHERE ?1 IS NULL OR container=?1 ORDER BY target_port, protocol, host_port",
-                    "s", container);
+    int r = netstore_query(
+        s, &q, e,
+        "SELECT protocol, host, host_port, target, target_port FROM port"
+        " WHERE ?1 IS NULL OR container=?1 ORDER BY target_port, protocol, host_port",
+        "s", container);
 
-    while (r >= 0 && (r = store_next(s, q, e)) > 0) {
+    while (r >= 0 && (r = netstore_next(s, q, e)) > 0) {
         list.items = grow(arena, list.items, list.count, sizeof(*list.items));
         if (!list.items)
             return err_nomem(e);

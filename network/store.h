@@ -11,9 +11,8 @@
 #ifndef NETWORK_STORE_H
 #define NETWORK_STORE_H
 
-#include <sqlite3.h>
 #include "base/arena.h"
-#include "base/err.h"
+#include "base/db.h"
 #include "network/firewall.h"
 #include "network/object.h"
 
@@ -26,27 +25,21 @@ void network_store_close(struct network_store *s);
 
 /* A write transaction: begin waits for another process's. `end`: commits when r >= 0, else rolls
  * back; returns r, or the commit's error. */
-int store_begin(struct network_store *s, struct wharf_error *e);
-int store_end(struct network_store *s, int r, struct wharf_error *e);
+int netstore_begin(struct network_store *s, struct wharf_error *e);
+int netstore_end(struct network_store *s, int r, struct wharf_error *e);
 
 /* One statement; `types` describes the parameters: s text (NULL allowed), i int64_t, a struct
- * address * (family 0: NULL). store_run: the number of rows changed, or -EEXIST for a broken
+ * address * (family 0: NULL). netstore_run: the number of rows changed, or -EEXIST for a broken
  * constraint (without setting e), or another -errno. */
-int store_run(struct network_store *s, struct wharf_error *e, const char *sql, const char *types,
-              ...);
-int store_query(struct network_store *s, sqlite3_stmt **ret, struct wharf_error *e, const char *sql,
-                const char *types, ...);
+int netstore_run(struct network_store *s, struct wharf_error *e, const char *sql, const char *types,
+                 ...);
+int netstore_query(struct network_store *s, sqlite3_stmt **ret, struct wharf_error *e,
+                   const char *sql, const char *types, ...);
 /* The next row: 1, 0 at the end, -errno. */
-int store_next(struct network_store *s, sqlite3_stmt *q, struct wharf_error *e);
+int netstore_next(struct network_store *s, sqlite3_stmt *q, struct wharf_error *e);
 /* First column of the first row as a number; `otherwise` when there is none. */
-int64_t store_number(struct network_store *s, int64_t otherwise, const char *sql, const char *types,
-                     ...);
-
-static inline void statement_free(sqlite3_stmt **q)
-{
-    sqlite3_finalize(*q);
-}
-#define autostatement __attribute__((cleanup(statement_free)))
+int64_t netstore_number(struct network_store *s, int64_t otherwise, const char *sql,
+                        const char *types, ...);
 
 const char *column_text(sqlite3_stmt *q, int column); /* never NULL */
 struct address column_address(sqlite3_stmt *q, int column);
@@ -55,34 +48,35 @@ struct address column_address(sqlite3_stmt *q, int column);
 
 /* By id, name, or unique beginning of an id, in this order; what belongs to `owner` or to everybody
  * (0 sees all). Memory is the arena's. -ENOENT with docker's text. */
-int store_network_find(struct network_store *s, const char *reference, int64_t owner,
-                       struct arena *arena, struct network *ret, struct wharf_error *e);
+int netstore_network_find(struct network_store *s, const char *reference, int64_t owner,
+                          struct arena *arena, struct network *ret, struct wharf_error *e);
 /* -EEXIST without a message: the name is taken. */
-int store_network_add(struct network_store *s, const struct network *n, struct wharf_error *e);
+int netstore_network_add(struct network_store *s, const struct network *n, struct wharf_error *e);
 
 typedef LIST_OF(struct network) network_list_of;
 /* In the order of their making. */
-int store_networks(struct network_store *s, int64_t owner, struct arena *arena,
-                   network_list_of *ret, struct wharf_error *e);
+int netstore_networks(struct network_store *s, int64_t owner, struct arena *arena,
+                      network_list_of *ret, struct wharf_error *e);
 
 /* ---- endpoints ------------------------------------------------------------------------------- */
 
-int store_endpoint_add(struct network_store *s, const struct endpoint *p, struct wharf_error *e);
+int netstore_endpoint_add(struct network_store *s, const struct endpoint *p, struct wharf_error *e);
 /* Writes what attaching found out: addresses, MAC, interface, active. */
-int store_endpoint_update(struct network_store *s, const struct endpoint *p, struct wharf_error *e);
+int netstore_endpoint_update(struct network_store *s, const struct endpoint *p,
+                             struct wharf_error *e);
 
 typedef LIST_OF(struct endpoint) endpoint_list;
 /* Of a container (in the order of connecting), or of a network; the other is NULL. */
-int store_endpoints(struct network_store *s, const char *container, const char *network,
-                    struct arena *arena, endpoint_list *ret, struct wharf_error *e);
+int netstore_endpoints(struct network_store *s, const char *container, const char *network,
+                       struct arena *arena, endpoint_list *ret, struct wharf_error *e);
 
 /* ---- published ports ------------------------------------------------------------------------- */
 
-int store_port_add(struct network_store *s, const char *container, const struct published *p,
-                   struct wharf_error *e);
+int netstore_port_add(struct network_store *s, const char *container, const struct published *p,
+                      struct wharf_error *e);
 typedef LIST_OF(struct published) published_list;
 /* `container` NULL: of all. */
-int store_ports(struct network_store *s, const char *container, struct arena *arena,
-                published_list *ret, struct wharf_error *e);
+int netstore_ports(struct network_store *s, const char *container, struct arena *arena,
+                   published_list *ret, struct wharf_error *e);
 
 #endif
