@@ -77,7 +77,7 @@ void shim_endpoint(const struct engine *en, const char *id, struct buf *b);
 int shim_wait_end(int socket, int64_t timeout_ms, int64_t *ret_code);
 
 /* session.c: takes the socket; `streams` become the message's descriptors. */
-int session_new(int socket, struct session **ret, struct wharf_error *e);
+int session_begin(int socket, struct session **ret, struct wharf_error *e);
 void streams_fill(const struct engine_streams *streams, struct shim_message *m);
 
 #endif

@@ -253,6 +253,8 @@ static int distribution(struct call *c, struct wharf_error *e)
     char *json = NULL;
     int r = remote_of(c, &remote, e);
 
+    if (r == 0 && !remote->distribution)
+        r = err_unsupported(e, "this engine cannot ask registries");
     if (r < 0)
         return r;
     struct image_remote_options options = remote_options(c, remote);
@@ -276,6 +278,8 @@ static int auth(struct call *c, struct wharf_error *e)
     autojson json_t *answer = NULL;
     int r = remote_of(c, &remote, e);
 
+    if (r == 0 && !remote->login)
+        r = err_unsupported(e, "this engine cannot log in to registries");
     if (r < 0)
         return r;
     options.insecure = remote->insecure;

@@ -9,7 +9,7 @@ struct session {
     int socket;
 };
 
-int session_new(int socket, struct session **ret, struct wharf_error *e)
+int session_begin(int socket, struct session **ret, struct wharf_error *e)
 {
     struct session *s = malloc(sizeof(*s));
 

@@ -240,7 +240,7 @@ int engine_container_start(struct engine *en, struct principal who, const char *
     r.finished_ns = r.exit_code = 0;
     code = store_update(en->store, &r, e);
     if (code == 0 && ret_session)
-        code = session_new(take_fd(&fd), ret_session, e);
+        code = session_begin(take_fd(&fd), ret_session, e);
     return code;
 }
 
@@ -260,7 +260,7 @@ int engine_container_attach(struct engine *en, struct principal who, const char 
     autoclose int fd = shim_connect(en, r.id, e);
     streams_fill(streams, &attach);
     code = fd < 0 ? fd : shim_call(fd, &attach, NULL, e);
-    return code < 0 ? code : session_new(take_fd(&fd), ret_session, e);
+    return code < 0 ? code : session_begin(take_fd(&fd), ret_session, e);
 }
 
 /* ---- exec ------------------------------------------------------------------------------------ */
@@ -334,5 +334,5 @@ int engine_container_exec(struct engine *en, struct principal who, const char *r
     code = shim_call(fd, &m, NULL, e);
     if (code < 0 || !ret_session)
         return MIN(code, 0);
-    return session_new(take_fd(&fd), ret_session, e);
+    return session_begin(take_fd(&fd), ret_session, e);
 }

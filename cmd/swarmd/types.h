@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The services that swarmd knows by name: adapters, the engine, and the doors. */
+#ifndef SWARMD_TYPES_H
+#define SWARMD_TYPES_H
+
+#include "swarm.h"
+
+extern const struct service_type swarmd_types[]; /* ended by a NULL name */
+
+#endif
