@@ -108,6 +108,25 @@ void auth_done(struct auth *a)
     a->scope = NULL;
 }
 
+int auth_copy(struct auth *a, const struct auth *from)
+{
+    const struct {
+        char **to, *from;
+    } all[] = { { &a->username, from->username },
+                { &a->password, from->password },
+                { &a->identity, from->identity },
+                { &a->scope, from->scope },
+                { &a->header, from->header } };
+    int r = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+        *all[i].to = all[i].from ? strdup(all[i].from) : NULL;
+        if (all[i].from && !*all[i].to)
+            r = -ENOMEM;
+    }
+    return r;
+}
+
 /* docker's convention: a user called <token> has a refresh token for a password. */
 static int set_login(struct auth *a, const char *username, const char *password)
 {
@@ -367,18 +386,40 @@ static void add_pair(struct buf *b, CURL *easy, const char *mark, const char *na
     curl_free(escaped);
 }
 
-static void add_scopes(struct buf *b, CURL *easy, const struct auth *a, const struct challenge *c,
-                       bool form)
+/* What we always ask for, and what this challenge wants besides (a mount reads from another
+ * repository); it is asked for from now on. */
+static int widen_scope(struct auth *a, const char *wanted)
 {
-    autofree char *copy = NULL;
-    char *next;
+    autofree char *copy = strdup(wanted);
+    char *next = copy;
 
-    if (form) { /* RFC 6749, 3.3: one parameter, separated by spaces */
-        add_pair(b, easy, "&", "scope", a->scope ? a->scope : c->scope);
+    if (!copy)
+        return -ENOMEM;
+    for (char *word; (word = strsep(&next, " "));) {
+        char *wider;
+
+        if (!*word || (a->scope && strstr(a->scope, word)) ||
+            (a->scope && strlen(a->scope) + strlen(word) > AUTH_PARAMETER_MAX))
+            continue;
+        wider = str_format("%s%s%s", a->scope ? a->scope : "", a->scope ? " " : "", word);
+        if (!wider)
+            return -ENOMEM;
+        free(a->scope);
+        a->scope = wider;
+    }
+    return 0;
+}
+
+/* One parameter in a form (RFC 6749, 3.3), one each in a query. */
+static void add_scopes(struct buf *b, CURL *easy, const struct auth *a, bool form)
+{
+    autofree char *copy = strdup(a->scope ? a->scope : "");
+    char *next = copy;
+
+    if (form && a->scope) {
+        add_pair(b, easy, "&", "scope", a->scope);
         return;
     }
-    copy = strdup(a->scope ? a->scope : c->scope);
-    next = copy;
     for (char *word; (word = strsep(&next, " "));) {
         if (*word)
             add_pair(b, easy, "&", "scope", word);
@@ -421,7 +462,9 @@ static int ask_token(struct auth *a, const struct challenge *c, struct wharf_err
         buf_str(&text, c->realm);
     }
     add_pair(&text, x.easy, !form && !strchr(c->realm, '?') ? "?" : "&", "service", c->service);
-    add_scopes(&text, x.easy, a, c, form);
+    if (widen_scope(a, c->scope) < 0)
+        return err_nomem(e);
+    add_scopes(&text, x.easy, a, form);
     if (text.error)
         return err_code(e, text.error, "token request of registry '%s'", a->host);
     if (form)

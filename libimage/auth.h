@@ -40,6 +40,8 @@ struct auth {
 int auth_init(struct auth *a, const char *host, const struct image_remote_options *options,
               struct wharf_error *e);
 void auth_done(struct auth *a);
+/* `a` is a plain copy of `from`: gives it strings of its own. -ENOMEM. */
+int auth_copy(struct auth *a, const struct auth *from);
 /* Answers the 401 of an exchange: sets a->header anew. -EACCES: nothing to answer with. */
 int auth_answer(struct auth *a, struct exchange *refused, struct wharf_error *e);
 

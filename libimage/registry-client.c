@@ -77,6 +77,17 @@ int remote_init(struct remote *r, const struct image_reference *ref, const char 
     return r->multi && (!scope || r->auth.scope) ? 0 : err_nomem(e);
 }
 
+int remote_clone(struct remote *r, const struct remote *from, struct wharf_error *e)
+{
+    *r = *from;
+    r->auth.trust = &r->trust;
+    if (from->trust.ca_file == from->ca_file)
+        r->trust.ca_file = r->ca_file;
+    r->auth.host = r->host;
+    r->multi = curl_multi_init();
+    return auth_copy(&r->auth, &from->auth) < 0 || !r->multi ? err_nomem(e) : 0;
+}
+
 void remote_done(struct remote *r)
 {
     auth_done(&r->auth);
@@ -173,7 +184,7 @@ int remote_run(struct remote *r, struct exchange *x, const char *object, struct 
                 return err_wrap(e, code, "'%s'", object);
             continue;
         }
-        if (!exchange_may_retry(x) || ++tries >= HTTP_TRIES)
+        if (x->once || !exchange_may_retry(x) || ++tries >= HTTP_TRIES)
             break;
         usleep((useconds_t)exchange_backoff_ms(x, tries - 1) * 1000);
     }

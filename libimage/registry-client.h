@@ -32,6 +32,8 @@ struct remote {
 int remote_init(struct remote *r, const struct image_reference *ref, const char *mirror,
                 const char *scope, const struct image_remote_options *options,
                 struct wharf_error *e);
+/* The same repository with connections of its own, for another thread. */
+int remote_clone(struct remote *r, const struct remote *from, struct wharf_error *e);
 void remote_done(struct remote *r);
 #define autoremote __attribute__((cleanup(remote_done)))
 

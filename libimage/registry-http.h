@@ -41,6 +41,7 @@ struct exchange {
     int from; /* what goes out: `length` bytes of this file, from `start` on */
     int64_t start, length, sent;
     int (*tick)(struct exchange *self); /* while bytes go out; negative ends */
+    bool once;                          /* remote_run: the caller tries again, not the exchange */
     /* set by a callback that ended the exchange: it is not worth another try */
     int fault;
     struct wharf_error error;

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pushing: first what a manifest names, then the manifest, the tag last; so a registry never shows
- * an image that is not whole. A blob costs one HEAD when it is there, one POST when another of our
- * images in the same registry lends it (mount), and POST and PUT when its bytes must go. A registry
- * (or a proxy before it) that refuses so large a body gets chunks.
+ * One blob of a push: a HEAD when it is there, one POST when another repository lends it (mount),
+ * POST and PUT when its bytes must go. A registry (or a proxy before it) that refuses so large a
+ * body gets chunks. A cut in the middle of a body leaves a session in a state that registries
+ * disagree about, so the next try opens a session of its own.
  */
-#include "libimage/registry-client.h"
-#include "libimage/feed.h"
-#include "libimage/index.h"
-#include "libimage/resolve.h"
-#include "base/fd.h"
+#include "libimage/registry-push.h"
 #include "base/str.h"
 
 #include <fcntl.h>
@@ -18,312 +14,228 @@
 enum {
     PUSH_CHUNK = 16 << 20,    /* bytes; more if the registry says OCI-Chunk-Min-Length .. */
     PUSH_CHUNK_MAX = 1 << 30, /* .. up to this */
-    PUSH_REPORT = 4 << 20,
-};
-
-struct push {
-    const char *reference;
-    struct image_reference ref;
-    struct image_remote_options options;
-    struct image_store *store;
-    struct reporter reporter;
-    struct remote remote;
-    struct index_edit index;
+    PUSH_REPORT = 2 << 20,
 };
 
 struct upload {
     struct push *push;
+    struct remote *remote;
     const struct descriptor *d;
-    int64_t told;
+    const char *label;
+    int fd;
+    int64_t told, chunk;
+    char location[REMOTE_URL_MAX];
+    char lender[IMAGE_NAME_MAX + 1]; /* a repository that was asked to lend it; empty: none */
 };
 
-static int failed(struct push *p, struct exchange *x, const char *what, struct wharf_error *e)
+static int failed(const struct upload *u, struct exchange *x, struct wharf_error *e)
 {
-    int r = exchange_error(x, p->remote.host, what, e);
+    int r = exchange_error(x, u->remote->host, u->d->digest.text, e);
 
-    return err_wrap(e, r, "'%s'", p->reference);
+    return err_wrap(e, r, "'%s'", u->push->reference);
+}
+
+static int say(const struct upload *u, const char *status, struct wharf_error *e)
+{
+    return reporter_say(&u->push->reporter, u->label, status, 0, 0, e);
 }
 
 static int on_tick(struct exchange *x)
 {
     struct upload *u = x->arg;
     int64_t done = x->start + x->sent;
+    int r;
 
     if (done - u->told < PUSH_REPORT && done < u->d->size)
         return 0;
     u->told = done;
-    return reporter_tell(&u->push->reporter, IMAGE_STEP_UPLOAD, u->d->digest.text, done, u->d->size,
-                         &x->error);
+    r = reporter_say(&u->push->reporter, u->label, "Pushing", done, u->d->size, &x->error);
+    return r < 0 ? r
+                 : reporter_tell(&u->push->reporter, IMAGE_STEP_UPLOAD, u->d->digest.text, done,
+                                 u->d->size, &x->error);
 }
 
-/* ---- blobs ---- */
-
 /* 1: the registry has it. */
-static int blob_exists(struct push *p, const struct descriptor *d, struct wharf_error *e)
+static int blob_exists(const struct upload *u, struct wharf_error *e)
 {
     autoexchange struct exchange x = { 0 };
     char path[IMAGE_DIGEST_MAX + 16];
     int r;
 
-    snprintf(path, sizeof(path), "blobs/%s", d->digest.text);
-    r = remote_open(&p->remote, &x, "HEAD", path, HTTP_ERROR_BODY_MAX);
+    snprintf(path, sizeof(path), "blobs/%s", u->d->digest.text);
+    r = remote_open(u->remote, &x, "HEAD", path, HTTP_ERROR_BODY_MAX);
     if (r < 0)
-        return err_code(e, r, "'%s'", p->reference);
-    r = remote_run(&p->remote, &x, p->reference, e);
+        return err_code(e, r, "'%s'", u->push->reference);
+    r = remote_run(u->remote, &x, u->push->reference, e);
     if (r < 0)
         return r;
     if (exchange_status(&x) == 200)
         return 1;
-    return exchange_status(&x) == 404 ? 0 : failed(p, &x, d->digest.text, e);
+    return exchange_status(&x) == 404 ? 0 : failed(u, &x, e);
 }
 
-static bool manifest_has(struct push *p, const char *digest, const struct digest *blob)
+static int take_location(struct upload *u, struct exchange *x, struct wharf_error *e)
 {
-    auto_of(image_free) struct image *image = NULL;
-    struct digest top;
-    bool found = false;
+    const char *text = exchange_value(x, "location", 0);
 
-    if (digest_parse(&top, digest, "index.json", NULL) < 0 ||
-        opened_read(p->store, -1, &top, &image, NULL) < 0)
-        return false;
-    for (size_t i = 0; i < image->info.layer_count && !found; i++)
-        found = digest_equal(&image->blobs[i], blob);
-    return found;
+    if (text && remote_resolve(x, text, u->location) == 0)
+        return 0;
+    return err_invalid(e, "'%s': registry '%s' names an unusable Location '%.100s'",
+                       u->push->reference, u->remote->host, text ? text : "");
 }
 
-/* Another repository of the registry that should have the blob, by what our names say. */
-static bool find_lender(struct push *p, const struct digest *blob, char from[IMAGE_NAME_MAX + 1])
-{
-    char name[IMAGE_REFERENCE_MAX];
-    struct image_reference ref;
-    json_t *entry;
-    size_t i;
-
-    json_array_foreach (p->index.list, i, entry) {
-        if (!index_entry_name(entry, name) || image_reference_parse(&ref, name, NULL) < 0 ||
-            !streq(ref.domain, p->ref.domain) || streq(ref.path, p->ref.path) ||
-            !manifest_has(p, index_entry_digest(entry), blob))
-            continue;
-        memcpy(from, ref.path, sizeof(ref.path));
-        return true;
-    }
-    return false;
-}
-
-/* Opens an upload session, or mounts. 1: the blob is there; 0: `location` and `chunk` are set. */
-static int begin_upload(struct push *p, const struct descriptor *d, char location[REMOTE_URL_MAX],
-                        int64_t *chunk, struct wharf_error *e)
+/* Opens an upload session, or mounts. 1: the blob is there. */
+static int begin_upload(struct upload *u, struct wharf_error *e)
 {
     autoexchange struct exchange x = { 0 };
     char path[2 * IMAGE_NAME_MAX + IMAGE_DIGEST_MAX] = "blobs/uploads/";
-    char from[IMAGE_NAME_MAX + 1];
+    struct push_source *source = u->push->source;
     uint64_t least = 0;
     const char *text;
     int r;
 
-    if (find_lender(p, &d->digest, from))
-        snprintf(path, sizeof(path), "blobs/uploads/?mount=%s&from=%s", d->digest.text, from);
-    r = remote_open(&p->remote, &x, "POST", path, HTTP_ERROR_BODY_MAX);
+    u->lender[0] = 0;
+    if (source->lender && source->lender(source, &u->d->digest, u->lender))
+        snprintf(path, sizeof(path), "blobs/uploads/?mount=%s&from=%s", u->d->digest.text,
+                 u->lender);
+    r = remote_open(u->remote, &x, "POST", path, HTTP_ERROR_BODY_MAX);
     if (r < 0)
-        return err_code(e, r, "'%s'", p->reference);
+        return err_code(e, r, "'%s'", u->push->reference);
     exchange_send(&x, "", 0);
-    r = remote_run(&p->remote, &x, p->reference, e);
+    r = remote_run(u->remote, &x, u->push->reference, e);
     if (r < 0)
         return r;
     if (exchange_status(&x) == 201)
         return 1;
-    text = exchange_value(&x, "location", 0);
-    if (exchange_status(&x) != 202 || !text)
-        return failed(p, &x, d->digest.text, e);
-    if (remote_resolve(&x, text, location) < 0)
-        r = err_invalid(e, "'%s': registry '%s' names an unusable Location '%.100s'", p->reference,
-                        p->remote.host, text);
+    if (exchange_status(&x) != 202)
+        return failed(u, &x, e);
     text = exchange_value(&x, "oci-chunk-min-length", 0);
     if (text && parse_u64(text, 1, PUSH_CHUNK_MAX, &least) == 0)
-        *chunk = MAX(*chunk, (int64_t)least);
-    return r;
+        u->chunk = MAX(u->chunk, (int64_t)least);
+    return take_location(u, &x, e);
 }
 
+struct part {
+    const char *method;
+    int64_t start, length;
+    bool last;   /* names the digest */
+    bool ranged; /* says where it begins */
+};
+
 /* One PATCH or PUT with a part of the blob. */
-static int send_part(struct upload *u, const char *method, char *location, bool last, int fd,
-                     int64_t start, int64_t length, bool ranged, struct exchange *x,
-                     struct wharf_error *e)
+static int send_part(struct upload *u, struct part part, struct exchange *x, struct wharf_error *e)
 {
-    struct push *p = u->push;
     char url[REMOTE_URL_MAX + IMAGE_DIGEST_MAX + 16];
     int r;
 
-    snprintf(url, sizeof(url), "%s%s%s", location,
-             !last                   ? ""
-             : strchr(location, '?') ? "&digest="
-                                     : "?digest=",
-             last ? u->d->digest.text : "");
-    r = remote_open(&p->remote, x, method, url, HTTP_ERROR_BODY_MAX);
+    snprintf(url, sizeof(url), "%s%s%s", u->location,
+             !part.last                 ? ""
+             : strchr(u->location, '?') ? "&digest="
+                                        : "?digest=",
+             part.last ? u->d->digest.text : "");
+    r = remote_open(u->remote, x, part.method, url, HTTP_ERROR_BODY_MAX);
     if (r == 0)
         r = exchange_header(x, "Content-Type: application/octet-stream");
-    if (r == 0 && ranged)
-        r = exchange_header(x, "Content-Range: %lld-%lld", (long long)start,
-                            (long long)(start + length - 1));
+    if (r == 0 && part.ranged)
+        r = exchange_header(x, "Content-Range: %lld-%lld", (long long)part.start,
+                            (long long)(part.start + part.length - 1));
     if (r < 0)
-        return err_code(e, r, "'%s'", p->reference);
-    exchange_send_file(x, fd, start, length);
+        return err_code(e, r, "'%s'", u->push->reference);
+    exchange_send_file(x, u->fd, part.start, part.length);
     x->arg = u;
     x->tick = on_tick;
-    return remote_run(&p->remote, x, p->reference, e);
+    x->once = true;
+    return remote_run(u->remote, x, u->push->reference, e);
 }
 
-static int send_chunks(struct upload *u, char *location, int64_t chunk, int fd,
-                       struct wharf_error *e)
-{
-    for (int64_t at = 0; at < u->d->size;) {
-        autoexchange struct exchange x = { 0 };
-        int64_t n = MIN(chunk, u->d->size - at);
-        const char *next;
-        int r = send_part(u, "PATCH", location, false, fd, at, n, true, &x, e);
-
-        if (r < 0)
-            return r;
-        next = exchange_value(&x, "location", 0);
-        if (exchange_status(&x) != 202)
-            return failed(u->push, &x, u->d->digest.text, e);
-        if (next && (str_after(next, "http") || *next == '/'))
-            snprintf(location, REMOTE_URL_MAX, "%s", next);
-        at += n;
-    }
-    return 0;
-}
-
-static int push_blob(struct push *p, const struct descriptor *d, struct wharf_error *e)
-{
-    struct upload u = { .push = p, .d = d };
-    autoexchange struct exchange x = { 0 }, end = { 0 };
-    autoclose int fd = -1;
-    char location[REMOTE_URL_MAX];
-    int64_t chunk = PUSH_CHUNK;
-    int r = blob_exists(p, d, e);
-
-    if (r != 0)
-        return r < 0 ? r : 0;
-    fd = store_open_blob(p->store, -1, &d->digest);
-    if (fd < 0)
-        return err_code(e, fd, "'%s': blob '%s' is not in the store", p->reference, d->digest.text);
-    r = begin_upload(p, d, location, &chunk, e);
-    if (r != 0)
-        return r < 0 ? r : 0;
-    r = send_part(&u, "PUT", location, true, fd, 0, d->size, false, &x, e);
-    if (r < 0 || exchange_status(&x) == 201)
-        return r;
-    if (exchange_status(&x) != 413 && exchange_status(&x) != 404)
-        return failed(p, &x, d->digest.text, e);
-    /* too large for one body: in pieces, in a session of its own */
-    r = begin_upload(p, d, location, &chunk, e);
-    if (r == 0)
-        r = send_chunks(&u, location, chunk, fd, e);
-    if (r == 0)
-        r = send_part(&u, "PUT", location, true, fd, 0, 0, false, &end, e);
-    if (r < 0)
-        return r;
-    return exchange_status(&end) == 201 ? 0 : failed(p, &end, d->digest.text, e);
-}
-
-/* ---- manifests ---- */
-
-static int put_manifest(struct push *p, const char *as, const char *media_type, const char *text,
-                        size_t len, struct wharf_error *e)
+/* 1: the registry has the blob now; 0: too large for one body. */
+static int send_whole(struct upload *u, struct wharf_error *e)
 {
     autoexchange struct exchange x = { 0 };
-    char path[IMAGE_DIGEST_MAX + IMAGE_TAG_MAX + 16];
-    int r;
+    struct part all = { "PUT", 0, u->d->size, true, false };
+    int r = send_part(u, all, &x, e);
 
-    snprintf(path, sizeof(path), "manifests/%s", as);
-    r = remote_open(&p->remote, &x, "PUT", path, HTTP_ERROR_BODY_MAX);
-    if (r == 0)
-        r = exchange_header(&x, "Content-Type: %s", media_type);
     if (r < 0)
-        return err_code(e, r, "'%s'", p->reference);
-    exchange_send(&x, text, len);
-    r = remote_run(&p->remote, &x, p->reference, e);
-    if (r == 0 && exchange_status(&x) != 201)
-        r = failed(p, &x, "manifest", e);
-    return r;
+        return r;
+    if (exchange_status(&x) == 201)
+        return 1;
+    return exchange_status(&x) == 413 ? 0 : failed(u, &x, e);
 }
 
-/* `as`: the tag, or NULL for the digest. */
-static int push_tree(struct push *p, const struct digest *digest, const char *as, unsigned depth,
-                     struct wharf_error *e)
+static int send_chunks(struct upload *u, struct wharf_error *e)
 {
-    autodocument struct document d = { 0 };
-    autofree char *text = NULL;
-    size_t len;
+    autoexchange struct exchange end = { 0 };
+    struct part last = { "PUT", 0, 0, true, false };
     int r;
 
-    if (depth >= IMAGE_INDEX_DEPTH_MAX)
-        return err_set(e, -EINVAL, WHARF_ERROR_LIMIT, "'%s': indexes nested deeper than %d",
-                       p->reference, IMAGE_INDEX_DEPTH_MAX);
-    r = store_read_blob(p->store, -1, digest, IMAGE_DOCUMENT_MAX, &text, &len, e);
-    if (r == 0)
-        r = document_parse(&d, text, len, digest->text, e);
-    if (r == 0 && d.kind == DOCUMENT_MANIFEST)
-        r = push_blob(p, &d.config, e);
-    for (size_t i = 0; i < d.count && r == 0; i++)
-        r = d.kind == DOCUMENT_INDEX ? push_tree(p, &d.items[i].digest, NULL, depth + 1, e)
-                                     : push_blob(p, &d.items[i], e);
-    return r < 0 ? r : put_manifest(p, as ? as : digest->text, d.media_type, text, len, e);
-}
+    for (int64_t at = 0; at < u->d->size; at += u->chunk) {
+        autoexchange struct exchange x = { 0 };
+        struct part part = { "PATCH", at, MIN(u->chunk, u->d->size - at), false, true };
 
-/* True if all children of an index, or the index' own manifest, are in the store. */
-static bool is_whole(struct push *p, const struct digest *digest)
-{
-    autodocument struct document d = { 0 };
-    autofree char *text = NULL;
-    bool whole = true;
-    size_t len;
-
-    if (store_read_blob(p->store, -1, digest, IMAGE_DOCUMENT_MAX, &text, &len, NULL) < 0 ||
-        document_parse(&d, text, len, digest->text, NULL) < 0)
-        return false;
-    for (size_t i = 0; d.kind == DOCUMENT_INDEX && i < d.count && whole; i++) {
-        int fd = store_open_blob(p->store, -1, &d.items[i].digest);
-
-        whole = fd >= 0;
-        fd_close(fd);
+        r = send_part(u, part, &x, e);
+        if (r == 0 && exchange_status(&x) != 202)
+            r = failed(u, &x, e);
+        if (r == 0 && exchange_value(&x, "location", 0))
+            r = take_location(u, &x, e);
+        if (r < 0)
+            return r;
     }
-    return whole;
-}
-
-static int push(struct push *p, struct wharf_error *e)
-{
-    struct resolved found = { 0 };
-    auto_of(image_free) struct image *image = NULL;
-    int r = index_read(&p->index, p->store, e);
-
-    if (r == 0)
-        r = resolve(p->store, &p->index, p->reference, &found, e);
-    if (r == 0)
-        r = remote_init(&p->remote, &p->ref, NULL, "pull,push", &p->options, e);
-    image = found.image;
+    r = send_part(u, last, &end, e);
     if (r < 0)
         return r;
-    return push_tree(p, is_whole(p, &found.top) ? &found.top : &image->digest,
-                     p->ref.digest[0] ? NULL : p->ref.tag, 0, e);
+    return exchange_status(&end) == 201 ? 1 : failed(u, &end, e);
 }
 
-int image_push(struct image_store *store, const char *reference,
-               const struct image_remote_options *options, struct wharf_error *e)
+/* A session of its own: 1 when the blob is there. */
+static int upload_once(struct upload *u, struct wharf_error *e)
 {
-    struct push p = { .reference = reference, .store = store };
-    int r = image_reference_parse(&p.ref, reference, e);
+    int r = begin_upload(u, e);
 
+    if (r != 0)
+        return r;
+    u->lender[0] = 0;
+    u->told = 0;
+    r = send_whole(u, e);
+    if (r != 0)
+        return r;
+    r = begin_upload(u, e);
+    return r != 0 ? r : send_chunks(u, e);
+}
+
+/* Failures of the network or of a session that a cut left behind. */
+static bool may_try_again(int r)
+{
+    return r == -EAGAIN || r == -EIO || r == -ENODATA || r == -ETIMEDOUT || r == -ECONNREFUSED ||
+           r == -ENOENT || r == -EPROTO;
+}
+
+static int upload(struct upload *u, struct wharf_error *e)
+{
+    int r = upload_once(u, e);
+
+    for (unsigned tries = 1; r < 0 && may_try_again(r) && tries < HTTP_TRIES; tries++) {
+        usleep((useconds_t)(HTTP_BACKOFF_MS << tries) * 1000);
+        r = upload_once(u, e);
+    }
+    return r < 0 ? r : 0;
+}
+
+int push_blob(struct push *p, struct remote *remote, const struct descriptor *d, const char *label,
+              struct wharf_error *e)
+{
+    struct upload u = { .push = p, .remote = remote, .d = d, .label = label, .chunk = PUSH_CHUNK };
+    autofree char *mounted = NULL;
+    autoclose int fd = -1;
+    int r = blob_exists(&u, e);
+
+    if (r != 0)
+        return r < 0 ? r : say(&u, "Layer already exists", e);
+    fd = u.fd = p->source->open(p->source, d, e);
+    if (fd < 0)
+        return err_wrap(e, fd, "'%s'", p->reference);
+    r = upload(&u, e);
     if (r < 0)
         return r;
-    if (options)
-        memcpy(&p.options, options, MIN(options->size, sizeof(p.options)));
-    p.reporter.progress = p.options.progress;
-    p.reporter.arg = p.options.arg;
-    pthread_mutex_init(&p.reporter.lock, NULL);
-    r = push(&p, e);
-    remote_done(&p.remote);
-    index_end(&p.index);
-    pthread_mutex_destroy(&p.reporter.lock);
-    return r;
+    mounted = u.lender[0] ? str_format("Mounted from %s", u.lender) : NULL;
+    return say(&u, mounted ? mounted : "Pushed", e);
 }
