@@ -54,3 +54,13 @@ def test_wharf_loads_what_docker_saves(docker, world):
     docker("tag", "img", "saved:1")
     docker("save", "-o", "saved.tar", "saved:1")
     engines.wharf_loads("saved.tar", "saved:1")
+
+
+def test_docker_loads_what_wharf_saves(docker, world):
+    identity = docker("inspect", "-f", "{{.Id}}", "img")
+    docker("tag", "img", "saved:1")
+    docker("save", "-o", "saved.tar", "saved:1")
+    docker("rmi", "saved:1", "img")
+    assert docker("load", "-q", "-i", engines.wharf_saves("saved.tar", "saved:1")) == "Loaded image: saved:1"
+    assert docker("inspect", "-f", "{{.Id}}", "saved:1") == identity
+    docker("run", "--rm", *FLAGS, "saved:1", "true")

@@ -37,3 +37,13 @@ def test_wharf_loads_what_podman_saves(podman, world, form):
     podman("tag", "img", "saved:1")
     podman("save", "--quiet", "--format", form, "-o", "saved.tar", "localhost/saved:1")
     engines.wharf_loads("saved.tar", "localhost/saved:1")
+
+
+def test_podman_loads_what_wharf_saves(podman, world):
+    podman("tag", "img", "saved:1")
+    podman("save", "--quiet", "--format", "oci-archive", "-o", "saved.tar", "localhost/saved:1")
+    identity = podman("inspect", "-f", "{{.Id}}", "localhost/saved:1")
+    podman("rmi", "localhost/saved:1", "img")
+    podman("load", "-q", "-i", engines.wharf_saves("saved.tar", "localhost/saved:1"))
+    assert podman("inspect", "-f", "{{.Id}}", "localhost/saved:1") == identity
+    podman("run", "--rm", *FLAGS, "localhost/saved:1", "true")

@@ -86,3 +86,12 @@ def wharf_loads(archive, name):
     assert wharf("load", "-i", archive) == f"Loaded image: {name}"
     assert wharf("run", "--rm", name, "sh", "-c", "echo loaded") == "loaded"
     subprocess.run(["rm", "-rf", "wharf-root", archive], check=True)
+
+
+def wharf_saves(archive, name):
+    """Takes an archive in and writes it out again, as wharf.tar: the file that another engine shall load."""
+    programs = os.path.join(os.environ.get("WHARF_BUILD", os.path.join(TOP, "build")), "libimage")
+    subprocess.run([f"{programs}/image-load", "between", archive], check=True, capture_output=True, timeout=60)
+    with open("wharf.tar", "wb") as f:
+        subprocess.run([f"{programs}/image-save", "between", name], stdout=f, check=True, timeout=60)
+    return os.path.abspath("wharf.tar")
