@@ -43,6 +43,12 @@ int remote_open(struct remote *r, struct exchange *x, const char *method, const 
 /* Runs it with the Authorization of the moment: answers challenges, falls back to plain HTTP where
  * it is allowed, tries again what may go away. 0: an answer is there, of whatever status. */
 int remote_run(struct remote *r, struct exchange *x, const char *object, struct wharf_error *e);
+/* A manifest or index by `what`, a tag or digest; `wanted`: the digest it must have, or "". */
+int remote_document(struct remote *r, const struct image_reference *ref, const char *what,
+                    const char *wanted, char **ret, size_t *ret_len, struct digest *ret_digest,
+                    struct wharf_error *e);
+/* The child of an index for OS/ARCHITECTURE[/VARIANT], NULL: for this machine. */
+const struct descriptor *platform_pick(const struct document *index, const char *platform);
 /* Every tag of a repository, over all pages of the list; at most `max`. */
 int remote_tags(const struct image_reference *ref, const struct image_remote_options *options,
                 char ***ret, size_t max, struct wharf_error *e);
