@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * registry-serve DIRECTORY PORT: an OCI registry on the loopback address, until a signal comes. It
- * shares its blobs with an image store in the same directory. Built against image.h, libimage and
+ * shares its blobs with an image store in the same directory. CERTIFICATE, KEY and USERS in the
+ * environment name files for TLS and logins. Built against image.h, libimage and
  * libregistry alone.
  */
 #include <inttypes.h>
@@ -12,6 +13,7 @@
 
 int main(int argc, char **argv)
 {
+    struct image_registry_options options = { .size = sizeof(options) };
     struct image_registry *registry;
     struct wharf_error e = { 0 };
     sigset_t set;
@@ -26,8 +28,12 @@ int main(int argc, char **argv)
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
-    if (image_registry_start(&registry, argv[1], "127.0.0.1",
-                             (unsigned)strtoumax(argv[2], NULL, 10), &e) < 0) {
+    options.root = argv[1];
+    options.port = (unsigned)strtoumax(argv[2], NULL, 10);
+    options.certificate = getenv("CERTIFICATE");
+    options.key = getenv("KEY");
+    options.users = getenv("USERS");
+    if (image_registry_serve(&registry, &options, &e) < 0) {
         fprintf(stderr, "error: %s\n", e.message);
         return wharf_error_exit(&e);
     }

@@ -428,13 +428,27 @@ int image_distribution_json(const char *reference, const struct image_remote_opt
 
 struct image_registry;
 
-/* Serves a registry (OCI distribution-spec 1.1) from the directory `root` on an IPv4 or IPv6
- * address, by plain HTTP, in threads of its own; `root` may be that of a store, whose blobs it then
- * shares. There is no login: whoever reaches the address may push and delete, so keep it to the
- * loopback or put a proxy before it. Stands in `libregistry`, which needs libmicrohttpd.
- * Errors: -EINVAL (no address), -EADDRINUSE, -errno. */
-int image_registry_start(struct image_registry **ret_registry, const char *root,
-                         const char *address, unsigned port, struct wharf_error *e);
+struct image_registry_options {
+    size_t size;
+    const char *root;    /* directory; may be that of a store, whose blobs it then shares */
+    const char *address; /* IPv4 or IPv6; NULL: 127.0.0.1 */
+    unsigned port;       /* 0: any, see image_registry_port */
+    /* PEM files; both or neither. NULL: plain HTTP. */
+    const char *certificate, *key;
+    /* File of users, as htpasswd -B writes it (bcrypt, sha256, sha512 by crypt(3)), read anew when
+     * it changes: whoever wants anything logs in. NULL: whoever reaches the address may do all. */
+    const char *users;
+    int read_only;          /* nothing may be pushed or deleted */
+    int64_t upload_seconds; /* an upload without a byte for so long is forgotten; 0: a day */
+};
+
+/* Serves a registry (OCI distribution-spec 1.1) in threads of its own. Stands in `libregistry`,
+ * which needs libmicrohttpd. Errors: -EINVAL (no address; an unusable certificate), -EADDRINUSE,
+ * -errno. */
+int image_registry_serve(struct image_registry **ret_registry,
+                         const struct image_registry_options *options, struct wharf_error *e);
+/* The port that it listens on. */
+unsigned image_registry_port(const struct image_registry *registry);
 /* Ends it; waits for the requests that run. */
 void image_registry_stop(struct image_registry *registry);
 

@@ -1,25 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What needs the archive reader and the decompressors: everything that comes into a store. It can
- * be linked with the rest, as any program that uses the library does, or stand in a module of its
- * own (`wharf-image.so`) that is loaded when the first archive or packed layer comes: a command
- * that only reads the store would pay four milliseconds at every start for libraries it never
- * calls.
- *
- * Both halves are built from one tree and share struct image_store and struct intake; the trap is a
- * module of another build, which the version and the sizes in the table give away.
- */
+/* The module wharf-image.so: what needs the archive reader and the decompressors. See module.h. */
 #ifndef LIBIMAGE_INCOMING_H
 #define LIBIMAGE_INCOMING_H
 
 #include "libimage/layer.h"
-
-#define INCOMING_MODULE "wharf-image.so"
-#define INCOMING_SYMBOL "image_incoming"
+#include "libimage/module.h"
 
 struct incoming {
-    const char *version;
-    size_t store_size, intake_size, image_size;
+    struct module_head head;
     int (*load)(struct image_store *store, int fd, const struct image_load_options *options,
                 struct wharf_error *e);
     int (*load_path)(struct image_store *store, const char *path,
@@ -29,8 +17,5 @@ struct incoming {
     int (*unpack)(struct intake *in, const struct image *image, struct reporter *reporter,
                   struct wharf_error *e);
 };
-#define INCOMING_HEAD                                                                              \
-    .version = WHARF_VERSION, .store_size = sizeof(struct image_store),                            \
-    .intake_size = sizeof(struct intake), .image_size = sizeof(struct image)
 
 #endif

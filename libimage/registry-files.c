@@ -264,3 +264,29 @@ int registry_catalog(const struct registry *r, char ***ret)
     *ret = take_ptr(&list);
     return 0;
 }
+
+void registry_set_policy(struct registry *r, bool read_only, int64_t upload_seconds)
+{
+    r->read_only = read_only;
+    r->upload_seconds = upload_seconds;
+}
+
+void registry_expire_uploads(const struct registry *r, const char *name)
+{
+    autoclose int fd = registry_open_dir(r, name, "uploads", false);
+    int copy = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    time_t oldest = time(NULL) - (time_t)r->upload_seconds;
+    struct dirent *entry;
+    struct stat st;
+
+    while (dir && r->upload_seconds > 0 && (entry = readdir(dir))) {
+        if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+            st.st_mtime < oldest)
+            unlinkat(fd, entry->d_name, 0);
+    }
+    if (dir)
+        closedir(dir);
+    else
+        fd_close(copy);
+}

@@ -8,6 +8,8 @@
 struct registry {
     char *path;
     int pool, repositories; /* ROOT/blobs, ROOT/registry */
+    bool read_only;
+    int64_t upload_seconds;
 };
 
 bool registry_name_valid(const char *name);
@@ -34,6 +36,8 @@ int registry_adopt(const struct registry *r, int dir, const char *upload, const 
 /* NAME/_blobs gets what FROM/_blobs has. -ENOENT. */
 int registry_mount(const struct registry *r, const char *from, const char *name,
                    const struct digest *digest);
+/* Removes uploads of a repository that nobody has touched for too long. */
+void registry_expire_uploads(const struct registry *r, const char *name);
 /* Removes content from a repository, and from the pool when it was the last to hold it. */
 int registry_drop(const struct registry *r, const char *name, const char *kind,
                   const struct digest *digest);

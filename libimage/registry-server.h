@@ -40,6 +40,8 @@ struct registry;
 int registry_open(struct registry **ret, const char *root, struct wharf_error *e);
 void registry_free(struct registry *r);
 DEFINE_AUTO(struct registry, registry_free)
+/* Whether nothing may change, and after how many idle seconds an upload is forgotten (0: never). */
+void registry_set_policy(struct registry *r, bool read_only, int64_t upload_seconds);
 
 struct registry_request {
     const char *method, *target; /* target as sent: path?query, percent-encoded */
