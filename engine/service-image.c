@@ -245,6 +245,39 @@ static int load(struct call *c, struct wharf_error *e)
     return told(c, image_load(store, c->message->stream, &options, e));
 }
 
+/* ---- save ------------------------------------------------------------------------------------ */
+
+struct saving {
+    struct image_store *store;
+    const char **references; /* ended by NULL */
+};
+
+static int write_images(int fd, void *user, struct wharf_error *e)
+{
+    const struct saving *s = user;
+
+    return image_save(s->store, s->references, fd, NULL, e);
+}
+
+static int save(struct call *c, struct wharf_error *e)
+{
+    json_t *names = json_object_get(c->message->args, "names"), *name;
+    size_t count = json_array_size(names), i;
+    autofree const char **references = calloc(count + 2, sizeof *references);
+    struct saving saving = { .references = references };
+    int r = references ? store_of(c, &saving.store, e) : err_nomem(e);
+
+    if (r < 0)
+        return r;
+    json_array_foreach (names, i, name)
+        references[i] = json_string_value(name);
+    if (operation_is(c->message->op, "image.save"))
+        references[0] = c->id;
+    if (!references[0])
+        return err_invalid(e, "no image was named");
+    return call_bytes(c, FORM_TAR, (struct byte_source){ write_images, &saving }, e);
+}
+
 /* ---- registries ------------------------------------------------------------------------------ */
 
 static int distribution(struct call *c, struct wharf_error *e)
@@ -253,8 +286,6 @@ static int distribution(struct call *c, struct wharf_error *e)
     char *json = NULL;
     int r = remote_of(c, &remote, e);
 
-    if (r == 0 && !remote->distribution)
-        r = err_unsupported(e, "this engine cannot ask registries");
     if (r < 0)
         return r;
     struct image_remote_options options = remote_options(c, remote);
@@ -278,8 +309,6 @@ static int auth(struct call *c, struct wharf_error *e)
     autojson json_t *answer = NULL;
     int r = remote_of(c, &remote, e);
 
-    if (r == 0 && !remote->login)
-        r = err_unsupported(e, "this engine cannot log in to registries");
     if (r < 0)
         return r;
     options.insecure = remote->insecure;
@@ -299,5 +328,6 @@ const struct handler image_handlers[] = {
     { "image.prune", prune },     { "image.tag", tag },
     { "image.create", create },   { "image.push", push },
     { "image.load", load },       { "image.distribution", distribution },
+    { "image.save", save },       { "image.save_all", save },
     { "system.auth", auth },      { NULL, NULL },
 };

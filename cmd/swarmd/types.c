@@ -36,7 +36,10 @@ static const struct service_ops holder_ops = { .name = "engine",
                                                .call = holder_call,
                                                .free = holder_free };
 
-static const struct engine_remote remote = { .pull = image_pull, .push = image_push };
+static const struct engine_remote remote = { .pull = image_pull,
+                                             .push = image_push,
+                                             .login = image_login,
+                                             .distribution = image_distribution_json };
 
 static int engine_make(const struct service_arguments *a, struct service **ret,
                        struct wharf_error *e)
