@@ -370,7 +370,8 @@ static void test_log_parse(void **state)
 
 static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\nbroken\nweb:x:33:44::/srv:/bin/sh\n"
                              "1000:x:0:0::/:/bin/sh\n";
-static const char group[] = "root:x:0:\nstaff:x:50:web,other\nwheel:x:10:root,web\nnet:x:77:\n";
+static const char group[] =
+    "root:x:0:\n1000:x:0:\nstaff:x:50:web,other\nwheel:x:10:root,web\nnet:x:77:\n";
 
 static void test_users(void **state)
 {
@@ -389,6 +390,8 @@ static void test_users(void **state)
     assert_int_equal(user_resolve_in(NULL, NULL, "5:6", NULL, 0, &user, &e), 0);
     assert_true(user.uid == 5 && user.gid == 6);
     assert_string_equal(user.home, "/");
+    assert_int_equal(user_resolve_in(passwd, group, "1000:1000", NULL, 0, &user, &e), 0);
+    assert_true(user.uid == 1000 && user.gid == 1000); /* an id, whoever is called so */
     assert_int_equal(user_resolve_in(passwd, group, "", NULL, 0, &user, &e), 0);
     assert_string_equal(user.home, "/root");
     for (size_t n = 0; n < ARRAY_SIZE(bad); n++)

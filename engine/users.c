@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See users.h. passwd(5), group(5): lines of fields between colons; what does not parse is passed
- * over, as libc does. An entry wins over a number only by name, never a number over a name. */
+ * over, as libc does. A number is always an id, never a name: an image's passwd may call root
+ * "1000" (CVE-2016-3697). */
 #include "engine/users.h"
 
 #include <fcntl.h>
@@ -9,7 +10,7 @@
 #include "base/str.h"
 
 #define FIELDS_MAX 8
-#define ID_LIMIT   4294967294u /* 2^32 - 1 means "no id" to the kernel */
+#define ID_MAX     4294967294u /* 2^32 - 1 means "no id" to the kernel */
 
 struct entry { /* fields of one line, not ended by NUL */
     const char *at[FIELDS_MAX];
@@ -53,7 +54,7 @@ static int parse_id(const char *s, size_t len, uint32_t *ret)
         return -EINVAL;
     memcpy(text, s, len);
     text[len] = '\0';
-    int r = parse_u64(text, 0, ID_LIMIT, &id);
+    int r = parse_u64(text, 0, ID_MAX, &id);
     if (r == 0)
         *ret = (uint32_t)id;
     return r;
@@ -64,28 +65,34 @@ static bool field_id(const struct entry *e, size_t field, uint32_t *ret)
     return field < e->count && parse_id(e->at[field], e->len[field], ret) == 0;
 }
 
+/* Digits are never looked up as a name, not even those that are too many for an id. */
+static bool is_number(const char *s, size_t len)
+{
+    return len > 0 && strspn(s, "0123456789") >= len;
+}
+
 /* passwd: name:password:uid:gid:comment:home:shell */
 static int resolve_user(const char *passwd, const char *name, size_t len, struct entry *ret_entry,
                         struct user *ret, struct wharf_error *e)
 {
     struct entry entry;
     uint32_t number = 0, uid, gid;
-    bool numeric = parse_id(name, len, &number) == 0;
+    bool numeric = is_number(name, len);
 
     ret_entry->count = 0;
-    for (int by_name = 1; by_name >= 0; by_name--) {
-        for (const char *p = passwd; next_entry(&p, &entry);) {
-            if (!field_id(&entry, 2, &uid) || !field_id(&entry, 3, &gid))
-                continue;
-            if (by_name ? !field_is(&entry, 0, name, len) : !numeric || uid != number)
-                continue;
-            ret->uid = uid;
-            ret->gid = gid;
-            if (entry.count > 5 && entry.len[5] > 0 && entry.len[5] < USERS_HOME_MAX)
-                snprintf(ret->home, sizeof(ret->home), "%.*s", (int)entry.len[5], entry.at[5]);
-            *ret_entry = entry;
-            return 0;
-        }
+    if (numeric && parse_id(name, len, &number) < 0)
+        return err_invalid(e, "user %.*s: above %u", (int)len, name, ID_MAX);
+    for (const char *p = passwd; next_entry(&p, &entry);) {
+        if (!field_id(&entry, 2, &uid) || !field_id(&entry, 3, &gid))
+            continue;
+        if (numeric ? uid != number : !field_is(&entry, 0, name, len))
+            continue;
+        ret->uid = uid;
+        ret->gid = gid;
+        if (entry.count > 5 && entry.len[5] > 0 && entry.len[5] < USERS_HOME_MAX)
+            snprintf(ret->home, sizeof(ret->home), "%.*s", (int)entry.len[5], entry.at[5]);
+        *ret_entry = entry;
+        return 0;
     }
     if (!numeric)
         return err_set(e, -EINVAL, WHARF_ERROR_INVALID,
@@ -103,14 +110,16 @@ static int resolve_group(const char *group, const char *name, size_t len, uint32
     struct entry entry;
     uint32_t gid;
 
+    if (is_number(name, len))
+        return parse_id(name, len, ret) == 0
+                   ? 0
+                   : err_invalid(e, "group %.*s: above %u", (int)len, name, ID_MAX);
     for (const char *p = group; next_entry(&p, &entry);) {
         if (field_is(&entry, 0, name, len) && field_id(&entry, 2, &gid)) {
             *ret = gid;
             return 0;
         }
     }
-    if (parse_id(name, len, ret) == 0)
-        return 0;
     return err_set(e, -EINVAL, WHARF_ERROR_INVALID,
                    "unable to find group %.*s: no matching entries in group file", (int)len, name);
 }
