@@ -280,13 +280,14 @@ static void no_link_local(struct netlink *nl, int index)
     netlink_nest_end(nl, families);
 }
 
-static void default_route(struct netlink *nl, int index, const struct address *gateway)
+static int default_route(struct netlink *nl, int index, const struct address *gateway,
+                         struct wharf_error *e)
 {
     struct netlink_route route = { .destination = { .family = gateway->family },
                                    .gateway = with_prefix(gateway, address_bits(gateway)),
                                    .index = index };
 
-    netlink_add_route(nl, &route, NULL);
+    return netlink_add_route(nl, &route, e);
 }
 
 static int settle(const struct network *n, const struct endpoint *p, int netns,
@@ -316,7 +317,7 @@ static int settle(const struct network *n, const struct endpoint *p, int netns,
     netlink_set_up(nl, index, true, NULL);
     for (int i = 0; i < 2; i++) {
         if (wanted[i] && p->address[i].family)
-            default_route(nl, index, &n->subnet[i].address);
+            default_route(nl, index, &n->subnet[i].address, NULL);
     }
     return netlink_end(nl, e);
 }
@@ -333,6 +334,25 @@ int link_attach(struct netlink *nl, int bridge, const struct network *n, const s
         err_code(e, r, "cannot make interface '%s' of network %s", p->interface, n->document.name);
     }
     return r < 0 ? r : settle(n, p, netns, routes, e);
+}
+
+int link_default_route(const struct network *n, const struct endpoint *p, int netns,
+                       struct wharf_error *e)
+{
+    auto_of(netlink_close) struct netlink *nl = NULL;
+    int r = netlink_open(&nl, netns, e);
+    int index = r < 0 ? r : netlink_index(nl, p->interface, e);
+
+    r = MIN(index, 0);
+    for (int i = 0; r == 0 && i < 2; i++) {
+        if (!p->address[i].family)
+            continue;
+        r = default_route(nl, index, &n->subnet[i].address, NULL);
+        if (r < 0 && r != -EEXIST)
+            return err_code(e, r, "cannot make network %s the default route", n->document.name);
+        r = 0;
+    }
+    return r;
 }
 
 int link_detach(struct netlink *nl, const struct endpoint *p, struct wharf_error *e)

@@ -33,6 +33,9 @@ struct link_routes {
 };
 int link_attach(struct netlink *nl, int bridge, const struct network *n, const struct endpoint *p,
                 int netns, const struct link_routes *routes, struct wharf_error *e);
+/* Makes this endpoint's network the way out of the namespace; a way that is there is fine. */
+int link_default_route(const struct network *n, const struct endpoint *p, int netns,
+                       struct wharf_error *e);
 /* Nothing is fine. */
 int link_detach(struct netlink *nl, const struct endpoint *p, struct wharf_error *e);
 

@@ -11,7 +11,7 @@
 #define NETWORK_PORT_H
 
 #include "base/fields.h"
-#include "network/firewall.h"
+#include "network/published.h"
 
 #define PORTS_MAX 65536 /* published by one container */
 
@@ -23,9 +23,6 @@ struct port_request {
 };
 typedef LIST_OF(struct port_request) port_list;
 
-/* "tcp", "udp", "sctp"; NULL and -EINVAL for others. */
-const char *protocol_name(int protocol);
-int protocol_parse(const char *name, int *ret);
 /* "80", "80/udp", "8000-8010/tcp": ports without protocol are TCP. */
 int port_parse(const char *text, uint16_t *ret_first, uint16_t *ret_last, int *ret_protocol);
 
@@ -52,9 +49,5 @@ int port_keep_seal(struct port_keep *keep, struct wharf_error *e);
 int port_take(struct port_keep *keep, const struct port_request *request,
               const struct address *fallback, const struct address to[2], struct published ret[2],
               struct wharf_error *e);
-
-/* "tcp 0.0.0.0 8080 172.17.0.2 80" */
-void published_write(const struct published *p, struct buf *b);
-int published_read(const char *text, struct published *ret);
 
 #endif
