@@ -558,6 +558,7 @@ static int in_window(struct chan_session *s, const struct spdy_frame *f)
     if (!window)
         return s->ended;
     *window += f->value;
+    d->is_31 |= !f->stream && !d->last_id;
     if (*window > INT32_MAX)
         return session_malformed(s, "a window above 2^31 on stream %u", f->stream);
     enforce(s);

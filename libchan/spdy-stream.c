@@ -210,9 +210,18 @@ void spdy_recredit_all(struct chan_session *s)
 
 /* ---- the end ---- */
 
+/* jschan never ends its side of a channel on which it only receives: when we want to go, our end is
+ * enough. The Go library of its time does, and does not speak of windows. */
+static bool both_ended(const struct spdy *d, const struct spdy_stream *st)
+{
+    bool is_jschan = d->old && d->enforced;
+
+    return st->fin_sent && (st->fin_received || (is_jschan && d->goaway_wanted));
+}
+
 void spdy_maybe_done(struct chan_session *s, struct spdy_stream *st)
 {
-    if (st->in || st->out || st->ready || !(st->reset || (st->fin_sent && st->fin_received)))
+    if (st->in || st->out || st->ready || !(st->reset || both_ended(spdy_of(s), st)))
         return;
     if (st->pending)
         spdy_unpend(spdy_of(s), st);

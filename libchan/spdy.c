@@ -73,9 +73,14 @@ int spdy_say_window(struct chan_session *s, uint32_t id, uint32_t bytes)
 
 enum opened { OPEN_TOP, OPEN_CHANNEL, OPEN_BYTES };
 
-static int say_open(struct chan_session *s, const struct spdy_stream *st, enum opened what)
+/* `on`: the stream whose message names this one. For 0.1 it is the associated stream of what a
+ * server opens, as of a push: jschan refuses it otherwise. Libraries of SPDY/3.1 take it for a real
+ * push then, and refuse that. */
+static int say_open(struct chan_session *s, const struct spdy_stream *st, enum opened what,
+                    const struct spdy_stream *on)
 {
     struct spdy *d = spdy_of(s);
+    bool push = on && d->old && s->accepting && !d->is_31;
     char ref[24], parent[24] = "0";
     struct spdy_header headers[] = {
         { ":method", "POST" },
@@ -89,7 +94,7 @@ static int say_open(struct chan_session *s, const struct spdy_stream *st, enum o
         snprintf(parent, sizeof(parent), "%llu", (unsigned long long)st->parent);
     else if (what == OPEN_BYTES)
         parent[0] = '\0'; /* in 0.1 a byte stream has no parent */
-    spdy_write_headers(d->codec, &d->frame, SPDY_SYN_STREAM, st->id, 0, 0, headers,
+    spdy_write_headers(d->codec, &d->frame, SPDY_SYN_STREAM, st->id, push ? on->id : 0, 0, headers,
                        what == OPEN_TOP && !d->old ? 3 : 4);
     return spdy_say(s);
 }
@@ -178,7 +183,7 @@ static int spdy_open(struct chan_session *s, struct chan *c)
         return r;
     }
     spdy_join(s, st, c, true);
-    return say_open(s, st, OPEN_TOP);
+    return say_open(s, st, OPEN_TOP, NULL);
 }
 
 static int adopt(struct chan_session *s, struct spdy_stream *st, struct chan *end, bool is_tx)
@@ -214,7 +219,7 @@ static int open_attachment(struct chan_session *s, const struct spdy_stream *on,
         attachment_set(m, a, a->kind == ATTACHED_TX ? EXT_CHANNEL_IN : EXT_CHANNEL_OUT, st->ref);
         r = adopt(s, st, a->chan, a->kind == ATTACHED_TX);
     }
-    return r < 0 ? r : say_open(s, st, st->bytes ? OPEN_BYTES : OPEN_CHANNEL);
+    return r < 0 ? r : say_open(s, st, st->bytes ? OPEN_BYTES : OPEN_CHANNEL, on);
 }
 
 /* In 0.1 every byte stream goes both ways: end the way that we shall not use. */
@@ -412,6 +417,8 @@ static int spdy_goodbye(struct chan_session *s)
         next = st->all_next;
         if (st->in && st->fin_received && !st->held_len)
             spdy_finish(s, st); /* can still be read, but the peer need not wait for that */
+        else
+            spdy_maybe_done(s, st);
     }
     spdy_maybe_goaway(s);
     return 0;

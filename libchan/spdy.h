@@ -60,6 +60,7 @@ struct spdy {
     uint32_t next_ping;
     uint32_t last_ping; /* behind our GOAWAY: its answer shows that the peer has seen that */
     bool enforced;      /* the peer has spoken of windows: it means them */
+    bool is_31;         /* it opened the connection's window before any stream, as SPDY/3.1 does */
     int64_t send_window, initial_window;
     uint32_t received; /* not yet given back to the connection's window */
     bool goaway_wanted, goaway_sent;
