@@ -128,3 +128,57 @@ int devices_collect(const struct settings_host *host, struct arena *arena, struc
         *ret = found;
     return r;
 }
+
+/* ---- limits on block devices ----------------------------------------------------------------- */
+
+static int add_throttle(struct oci_throttles *all, enum oci_throttle_kind kind, const char *path,
+                        uint64_t value, struct wharf_error *e)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return err_sys(e, "cannot limit the device '%s'", path);
+    if (!S_ISBLK(st.st_mode))
+        return err_invalid(e, "cannot limit '%s': it is no block device", path);
+    all->items[all->count++] =
+        (struct oci_throttle){ kind, major(st.st_rdev), minor(st.st_rdev), value };
+    return 0;
+}
+
+int throttles_collect(const struct settings_host *host, struct arena *arena,
+                      struct oci_throttles *ret, struct wharf_error *e)
+{
+    const struct {
+        enum oci_throttle_kind kind;
+        const struct settings_rate *items;
+        size_t count;
+    } rates[] = {
+        { OCI_READ_BPS, host->blkio_read_bps.items, host->blkio_read_bps.count },
+        { OCI_WRITE_BPS, host->blkio_write_bps.items, host->blkio_write_bps.count },
+        { OCI_READ_IOPS, host->blkio_read_iops.items, host->blkio_read_iops.count },
+        { OCI_WRITE_IOPS, host->blkio_write_iops.items, host->blkio_write_iops.count },
+    };
+    struct oci_throttles all = { 0 };
+    size_t total = host->blkio_weight_device.count;
+    int r = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(rates); i++)
+        total += rates[i].count;
+    if (total == 0)
+        return 0;
+    all.items = arena_array(arena, total, sizeof(*all.items));
+    if (!all.items)
+        return err_nomem(e);
+    for (size_t i = 0; r == 0 && i < host->blkio_weight_device.count; i++) {
+        const struct settings_weight *w = &host->blkio_weight_device.items[i];
+
+        r = add_throttle(&all, OCI_WEIGHT, w->path, (uint64_t)w->weight, e);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(rates); i++) {
+        for (size_t n = 0; r == 0 && n < rates[i].count; n++)
+            r = add_throttle(&all, rates[i].kind, rates[i].items[n].path, rates[i].items[n].rate,
+                             e);
+    }
+    *ret = all;
+    return r;
+}

@@ -16,4 +16,8 @@
 int devices_collect(const struct settings_host *host, struct arena *arena, struct oci_devices *ret,
                     struct wharf_error *e);
 
+/* The block devices of BlkioWeightDevice, BlkioDeviceReadBps and so on, by number. */
+int throttles_collect(const struct settings_host *host, struct arena *arena,
+                      struct oci_throttles *ret, struct wharf_error *e);
+
 #endif

@@ -8,6 +8,7 @@
 #include <time.h>
 #include "base/fd.h"
 #include "base/str.h"
+#include "volume/volume.h"
 
 int64_t time_now_ns(void)
 {
@@ -88,6 +89,7 @@ int engine_open(struct engine **ret, const struct engine_options *options, struc
 
     if (!en)
         return err_nomem(e);
+    pthread_mutex_init(&en->opening, NULL);
     en->root_fd = en->containers_fd = en->lock_file = -1;
     int r = engine_paths(en, options, e);
     if (r == 0)
@@ -108,6 +110,8 @@ void engine_close(struct engine *en)
     if (!en)
         return;
     image_store_free(en->images);
+    volume_store_close(en->volumes);
+    pthread_mutex_destroy(&en->opening);
     store_close(en->store);
     fd_close(en->lock_file);
     fd_close(en->containers_fd);
@@ -138,10 +142,26 @@ int engine_images(struct engine *en, struct principal who, struct image_store **
 {
     int r = principal_check(en, who, e);
 
-    if (r == 0 && !en->images)
-        r = image_store_open(&en->images, en->root, NULL, e);
     if (r < 0)
         return r;
-    *ret = en->images;
-    return 0;
+    pthread_mutex_lock(&en->opening);
+    if (!en->images)
+        r = image_store_open(&en->images, en->root, NULL, e);
+    if (r == 0)
+        *ret = en->images;
+    pthread_mutex_unlock(&en->opening);
+    return r;
+}
+
+int engine_volumes(struct engine *en, struct volume_store **ret, struct wharf_error *e)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&en->opening);
+    if (!en->volumes)
+        r = volume_store_open(&en->volumes, en->root, e);
+    if (r == 0)
+        *ret = en->volumes;
+    pthread_mutex_unlock(&en->opening);
+    return r;
 }

@@ -10,7 +10,7 @@
  *     engine_container_create(engine, who, "web", &settings, id, &e);
  *     engine_container_start(engine, who, id, NULL, NULL, &e);
  *     engine_container_wait(engine, who, id, &code, &e);
- *     engine_container_remove(engine, who, id, false, &e);
+ *     engine_container_remove(engine, who, id, false, false, &e);
  *
  * Every call takes the principal that asks. What belongs to another is answered exactly like what
  * does not exist; root sees all. A `reference` is a name, an id, or the unique beginning of an id.
@@ -25,6 +25,7 @@
 #include "engine/log-reader.h"
 #include "engine/settings.h"
 #include "engine/store.h"
+#include "volume/volume.h"
 #include "swarm.h"
 
 #define ENGINE_ROOT_DEFAULT  "/var/lib/wharf"
@@ -174,8 +175,9 @@ int engine_wait_next(struct engine_wait *w, int64_t *ret_code, struct wharf_erro
 void engine_wait_end(struct engine_wait *w);
 DEFINE_AUTO(struct engine_wait, engine_wait_end)
 
+/* `volumes`: with its anonymous ones. */
 int engine_container_remove(struct engine *engine, struct principal who, const char *reference,
-                            bool force, struct wharf_error *e);
+                            bool force, bool volumes, struct wharf_error *e);
 int engine_container_rename(struct engine *engine, struct principal who, const char *reference,
                             const char *name, struct wharf_error *e);
 
@@ -213,6 +215,20 @@ struct engine_log_form {
 int engine_container_log_stream(struct engine *engine, struct principal who, const char *reference,
                                 const struct engine_logs *logs, const struct engine_log_form *form,
                                 struct wharf_error *e);
+
+/* ---- volumes --------------------------------------------------------------------------------- */
+
+/* Results in docker's forms; filters as {"name": ["value", ..]} or NULL (volume.h). */
+int engine_volume_create(struct engine *engine, struct principal who,
+                         const struct volume_spec *spec, json_t **ret, struct wharf_error *e);
+int engine_volume_inspect(struct engine *engine, struct principal who, const char *name,
+                          json_t **ret, struct wharf_error *e);
+int engine_volume_list(struct engine *engine, struct principal who, const json_t *filters,
+                       json_t **ret, struct wharf_error *e);
+int engine_volume_remove(struct engine *engine, struct principal who, const char *name, bool force,
+                         struct wharf_error *e);
+int engine_volume_prune(struct engine *engine, struct principal who, const json_t *filters,
+                        json_t **ret, struct wharf_error *e);
 
 /* ---- events ---------------------------------------------------------------------------------- */
 

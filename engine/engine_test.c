@@ -17,8 +17,11 @@
 #include "engine/channels.h"
 #include "engine/lock.h"
 #include "engine/log-reader.h"
+#include "engine/merge.h"
+#include "engine/mounts.h"
 #include "engine/names.h"
 #include "engine/oci.h"
+#include "engine/seccomp-profile.h"
 #include "engine/shim-protocol.h"
 #include "engine/store.h"
 
@@ -461,8 +464,6 @@ static void test_settings(void **state)
           "invalid proto: xcp" },
         { "{\"Image\":\"x\",\"HostConfig\":{\"Memory\":1000}}",
           "Minimum memory limit allowed is 6MB" },
-        { "{\"Image\":\"x\",\"HostConfig\":{\"Binds\":[\"v:/d\"]}}",
-          "volume 'v': named volumes are not supported yet, use an absolute host path" },
         { "{\"Image\":\"x\",\"StopSignal\":\"SIGFOO\"}", "Invalid signal: SIGFOO" },
         { "{\"Image\":\"x\",\"HostConfig\":{\"Devices\":[{}]}}",
           "HostConfig.Devices[0].PathOnHost: is missing" },
@@ -496,7 +497,6 @@ static char *no_strings[] = { NULL };
 static json_t *make_spec(const char *json, struct arena *arena, struct wharf_error *e)
 {
     static struct user user;
-    struct oci_image image = { no_strings, no_strings, no_strings, "", "" };
     struct settings s;
     autobuf struct buf b = BUF(OCI_TEXT_MAX);
     json_t *tree = NULL;
@@ -504,12 +504,9 @@ static json_t *make_spec(const char *json, struct arena *arena, struct wharf_err
     if (read_settings(json, arena, &s, e) < 0 ||
         user_resolve_in(passwd, group, s.user, NULL, 0, &user, e) < 0)
         return NULL;
-    struct oci_input in = { .id = "0123",
-                            .hostname = "h",
-                            .directory = "/c",
-                            .settings = &s,
-                            .image = &image,
-                            .user = &user };
+    struct oci_input in = {
+        .id = "0123", .hostname = "h", .etc = "/c", .settings = &s, .user = &user
+    };
     if (oci_config(&in, arena, &b, e) < 0)
         return NULL;
     assert_int_equal(json_read(b.data, b.len, JSON_LIMITS, "spec", &tree, e), 0);
@@ -600,13 +597,6 @@ static void test_spec_defaults(void **state)
     assert_int_equal(json_array_size(json_object_get(caps, "effective")), 14);
     assert_int_equal(json_array_size(json_object_get(linux_, "namespaces")), 6);
     assert_json(spec, "linux.seccomp.defaultAction", "\"SCMP_ACT_ERRNO\"");
-    json_t *mounts = json_object_get(spec, "mounts");
-    autofree char *last =
-        json_dumps(json_array_get(mounts, json_array_size(mounts) - 1), JSON_COMPACT);
-    assert_string_equal(last,
-                        "{\"destination\":\"/b\",\"type\":\"bind\",\"source\":\"/a\",\"options\":["
-                        "\"rbind\",\"ro\",\"rprivate\"]}");
-
     autojson json_t *free_one = make_spec("{\"Image\":\"x\",\"Cmd\":[\"sh\"],\"HostConfig\":{"
                                           "\"Privileged\":true}}",
                                           arena, &e);
@@ -621,25 +611,127 @@ static void test_spec_defaults(void **state)
     assert_string_equal(e.message, "invalid capability: 'FLY'");
 }
 
-static void test_command(void **state)
+/* What the user said stands; the rest is the image's; "" clears the image's entrypoint. */
+static void test_merge(void **state)
 {
     auto_of(arena_free) struct arena *arena = arena_new(SETTINGS_ARENA_MAX);
-    char ep[] = "/entry", arg[] = "arg", own[] = "own", empty[] = "";
+    char ep[] = "/entry", arg[] = "arg", own[] = "own", empty[] = "", a[] = "A=1", a2[] = "A=2",
+         b[] = "B=1", data[] = "/data";
     char *entry[] = { ep, NULL }, *cmd[] = { arg, NULL }, *owns[] = { own }, *empties[] = { empty };
-    struct oci_image image = { no_strings, entry, cmd, "", "" };
-    struct settings s = { 0 };
+    char *image_env[] = { a, b, NULL }, *own_env[] = { a2 }, *volumes[] = { data, NULL };
+    struct image_pair labels[] = { { "k", "image" }, { "l", "image" }, { NULL, NULL } };
+    struct field_pair own_labels[] = { { (char *)"k", (char *)"own" } };
+    struct image_info image = { .entrypoint = entry,
+                                .cmd = cmd,
+                                .env = image_env,
+                                .shell = no_strings,
+                                .volumes = volumes,
+                                .exposed_ports = no_strings,
+                                .labels = labels,
+                                .user = "u",
+                                .working_dir = "/w",
+                                .stop_signal = "" };
+    struct settings_host host = { .memory = 8 << 20 };
+    struct settings s = { .host = &host, .env = { own_env, 1 }, .labels = { own_labels, 1 } }, t;
     field_strings got;
 
-    assert_int_equal(oci_command(&s, &image, arena, &got, NULL), 0);
+    t = s;
+    assert_int_equal(settings_merge(&t, &image, arena, NULL), 0);
+    assert_int_equal(oci_command(&t, arena, &got, NULL), 0);
     assert_true(got.count == 2 && streq(got.items[0], "/entry") && streq(got.items[1], "arg"));
-    s.cmd = (field_strings){ owns, 1 };
-    assert_int_equal(oci_command(&s, &image, arena, &got, NULL), 0);
+    assert_true(t.env.count == 2 && streq(t.env.items[0], "A=2") && streq(t.env.items[1], "B=1"));
+    assert_true(t.labels.count == 2 && streq(t.labels.items[0].value, "own"));
+    assert_true(t.volumes.count == 1 && streq(t.user, "u") && streq(t.working_dir, "/w"));
+    t = s;
+    t.cmd = (field_strings){ owns, 1 };
+    assert_int_equal(settings_merge(&t, &image, arena, NULL), 0);
+    assert_int_equal(oci_command(&t, arena, &got, NULL), 0);
     assert_true(got.count == 2 && streq(got.items[1], "own"));
-    s.entrypoint = (field_strings){ empties, 1 }; /* --entrypoint "" */
-    assert_int_equal(oci_command(&s, &image, arena, &got, NULL), 0);
+    t = s;
+    t.cmd = (field_strings){ owns, 1 };
+    t.entrypoint = (field_strings){ empties, 1 }; /* --entrypoint "" */
+    assert_int_equal(settings_merge(&t, &image, arena, NULL), 0);
+    assert_int_equal(oci_command(&t, arena, &got, NULL), 0);
     assert_true(got.count == 1 && streq(got.items[0], "own"));
-    s.cmd.count = 0;
-    assert_int_equal(oci_command(&s, &image, arena, &got, NULL), -EINVAL);
+    t.cmd.count = 0;
+    assert_int_equal(oci_command(&t, arena, &got, NULL), -EINVAL);
+    assert_int_equal(settings_defaults(&s, "0123456789abcdef", arena, NULL), 0);
+    assert_string_equal(s.hostname, "0123456789ab");
+    assert_int_equal(host.shm_size, 64 << 20);
+    assert_string_equal(host.restart.name, "no");
+}
+
+static void test_binds(void **state)
+{
+    static const struct {
+        const char *text, *type, *name, *source, *target, *mode, *options;
+    } good[] = {
+        { "/a/../b:/c/", "bind", "", "/b", "/c", "", "rbind,rprivate" },
+        { "/a:/c:ro,rslave", "bind", "", "/a", "/c", "ro,rslave", "rbind,rslave,rro" },
+        { "v:/c", "volume", "v", "", "/c", "z", "rbind,rprivate" },
+        { "v:/c:ro,nocopy", "volume", "v", "", "/c", "ro,nocopy", "rbind,rprivate,rro" },
+        { "/c", "volume", "", "", "/c", "", "rbind,rprivate" },
+        { "/c:ro", "volume", "", "", "/c", "ro", "rbind,rprivate,rro" },
+    };
+    static const struct {
+        const char *text, *message;
+    } bad[] = {
+        { "", "invalid volume specification: ''" },
+        { "a:b:c:d", "invalid volume specification: 'a:b:c:d'" },
+        { "/a:/b:rx", "invalid mode: rx" },
+        { "/a:/b:ro,rw", "invalid mode: ro,rw" },
+        { "v:/b:rslave", "invalid mode: rslave" },
+        { "/a:/", "invalid volume specification: '/a:/': invalid mount config for type \"bind\": "
+                  "invalid specification: destination can't be '/'" },
+        { "/a:b", "invalid volume specification: '/a:b': invalid mount config for type \"bind\": "
+                  "invalid mount path: 'b' mount path must be absolute" },
+    };
+    auto_of(arena_free) struct arena *arena = arena_new(SETTINGS_ARENA_MAX);
+    struct wharf_error e = { 0 };
+    struct mount_point m;
+
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+        assert_int_equal(mount_parse_bind(good[i].text, NULL, arena, &m, &e), 0);
+        assert_string_equal(m.type, good[i].type);
+        assert_string_equal(m.name, good[i].name);
+        assert_string_equal(m.source, good[i].source);
+        assert_string_equal(m.destination, good[i].target);
+        assert_string_equal(m.mode, good[i].mode);
+        assert_string_equal(m.options, good[i].options);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        assert_int_equal(mount_parse_bind(bad[i].text, NULL, arena, &m, &e), -EINVAL);
+        assert_string_equal(e.message, bad[i].message);
+    }
+}
+
+/* Docker's own form of a profile: conditions are decided, what is left is OCI's. */
+static void test_profile(void **state)
+{
+    static const char text[] =
+        "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"archMap\":[{\"architecture\":\"SCMP_ARCH_X86_64\","
+        "\"subArchitectures\":[\"SCMP_ARCH_X86\"]},{\"architecture\":\"SCMP_ARCH_AARCH64\"}],"
+        "\"syscalls\":[{\"name\":\"read\",\"action\":\"SCMP_ACT_ALLOW\",\"comment\":\"x\"},"
+        "{\"names\":[\"bpf\"],\"action\":\"SCMP_ACT_ALLOW\",\"includes\":{\"caps\":[\"CAP_CHOWN\"]}"
+        "},"
+        "{\"names\":[\"x\"],\"action\":\"SCMP_ACT_ALLOW\",\"includes\":{\"caps\":[\"CAP_BPF\"]}},"
+        "{\"names\":[\"y\"],\"action\":\"SCMP_ACT_ALLOW\",\"includes\":{\"minKernel\":\"999.0\"}},"
+        "{\"names\":[\"z\"],\"action\":\"SCMP_ACT_ALLOW\",\"excludes\":{\"caps\":[\"CAP_CHOWN\"]}}]"
+        "}";
+    autobuf struct buf b = BUF(65536);
+
+    assert_int_equal(seccomp_profile(text, 1 /* CAP_CHOWN */, &b, NULL), 0);
+    assert_string_equal(strstr(b.data, "\"syscalls\""),
+                        "\"syscalls\":[{\"action\":\"SCMP_ACT_ALLOW\",\"names\":[\"read\"]},"
+                        "{\"names\":[\"bpf\"],\"action\":\"SCMP_ACT_ALLOW\"}],"
+                        "\"architectures\":["
+#ifdef __x86_64__
+                        "\"SCMP_ARCH_X86_64\",\"SCMP_ARCH_X86\"]}"
+#else
+                        "\"SCMP_ARCH_AARCH64\"]}"
+#endif
+    );
+    assert_int_equal(seccomp_profile("{}", 0, &b, NULL), -EINVAL);
 }
 
 int main(void)
@@ -653,7 +745,8 @@ int main(void)
         cmocka_unit_test(test_log_torn),      cmocka_unit_test(test_log_parse),
         cmocka_unit_test(test_users),         cmocka_unit_test(test_settings),
         cmocka_unit_test(test_channels),      cmocka_unit_test(test_spec),
-        cmocka_unit_test(test_spec_defaults), cmocka_unit_test(test_command),
+        cmocka_unit_test(test_spec_defaults), cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_binds),         cmocka_unit_test(test_profile),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -22,9 +22,10 @@
 
 #define EVENTS_FILE     "events"
 #define EVENTS_SIZE_MAX (1u << 20)
-#define EVENTS_RING     256          /* the least that can be read back, docker's number */
-#define EVENT_LINE_MAX  (256u << 10) /* a longer one is dropped: its labels are somebody's mistake \
-                                      */
+#define EVENTS_RING     256 /* the least that can be read back, docker's number */
+#define EVENT_LINE_MAX                                                                             \
+    (256u << 10) /* a longer one is dropped: its labels are somebody's mistake                     \
+                  */
 
 /* An event as a reader sees it. */
 struct event {

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include "base/str.h"
+#include "engine/mounts.h"
 
 static json_t *time_json(int64_t ns)
 {
@@ -38,22 +39,6 @@ static json_t *strings_json(char *const *items, size_t from, size_t count)
     return list;
 }
 
-static json_t *mounts_json(const struct settings_host *host, struct arena *arena)
-{
-    json_t *list = json_array();
-    struct settings_bind bind;
-
-    for (size_t i = 0; i < host->binds.count; i++) {
-        if (settings_bind_parse(host->binds.items[i], arena, &bind, NULL) < 0)
-            continue;
-        bool ro = streq(bind.options, "ro") || str_after(bind.options, "ro,");
-        json_array_append_new(list, json_pack("{s:s s:s s:s s:s s:b s:s}", "Type", "bind", "Source",
-                                              bind.source, "Destination", bind.target, "Mode",
-                                              bind.options, "RW", !ro, "Propagation", "rprivate"));
-    }
-    return list;
-}
-
 static void set_string(json_t *object, const char *key, char *value /* freed */)
 {
     json_object_set_new(object, key, json_string(value ? value : ""));
@@ -65,17 +50,15 @@ static json_t *document(struct engine *en, const struct record *r, const struct 
     const struct settings *s = &plan->settings;
     field_strings args = { 0 };
     json_t *config = settings_to_json(s), *host = NULL;
-    const char *dir = plan->input.directory;
+    const char *dir = plan->input.etc;
+    struct mounts mounts;
 
-    oci_command(s, &plan->oci_image, plan->arena, &args, NULL);
+    mounts_read(r->mounts, plan->arena, &mounts, NULL);
+    oci_command(s, plan->arena, &args, NULL);
     if (config) {
         host = json_incref(json_object_get(config, "HostConfig"));
         json_object_del(config, "HostConfig");
         json_object_set_new(config, "Hostname", json_string(plan->input.hostname));
-        if (s->cmd.count == 0 && s->entrypoint.count == 0)
-            json_object_set_new(config, "Cmd",
-                                strings_json(plan->oci_image.cmd, 0,
-                                             strv_count((const char *const *)plan->oci_image.cmd)));
     }
     json_t *all = json_pack("{s:s s:o s:s s:o s:o s:s s:s s:i s:s s:s}", "Id", r->id, "Created",
                             time_json(r->created_ns), "Path", args.count ? args.items[0] : "",
@@ -91,7 +74,7 @@ static json_t *document(struct engine *en, const struct record *r, const struct 
     set_string(all, "LogPath", str_format("%s/%s-json.log", dir, r->id));
     json_object_set_new(all, "HostConfig", host ? host : json_object());
     json_object_set_new(all, "Config", config ? config : json_object());
-    json_object_set_new(all, "Mounts", mounts_json(s->host, plan->arena));
+    json_object_set_new(all, "Mounts", mounts_json(&mounts));
     json_object_set_new(all, "NetworkSettings", json_pack("{s:{} s:{}}", "Ports", "Networks"));
     return all;
 }

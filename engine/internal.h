@@ -3,6 +3,7 @@
 #ifndef ENGINE_INTERNAL_H
 #define ENGINE_INTERNAL_H
 
+#include <pthread.h>
 #include "container.h"
 #include "engine/engine.h"
 #include "engine/oci.h"
@@ -19,7 +20,9 @@ struct engine {
     bool many_users;
     int lock_file; /* to ask lock_held; holds none itself */
     struct store *store;
-    struct image_store *images; /* opened when first needed */
+    pthread_mutex_t opening;
+    struct image_store *images; /* these are opened when first needed */
+    struct volume_store *volumes;
 };
 
 /* repair.c: makes the record say what is true now, and sweeps what a killed process left. 0;
@@ -37,20 +40,24 @@ int container_find(struct engine *en, struct principal who, const char *referenc
 int container_directory(struct engine *en, const char *id); /* descriptor or -errno */
 bool record_is_running(const struct record *r);
 
+/* The volumes of this root; the engine's. */
+struct volume_store;
+int engine_volumes(struct engine *en, struct volume_store **ret, struct wharf_error *e);
+
 /* The principal may use this engine at all. */
 int principal_check(const struct engine *en, struct principal who, struct wharf_error *e);
 
 int64_t time_now_ns(void);
 
-/* start.c: what building a specification needs, read from record, image and root. */
+/* start.c: what building a specification needs, read from record and root. */
 struct plan {
     struct arena *arena;
     struct settings settings;
-    struct image *image;
     struct user user;
-    struct oci_image oci_image;
     struct oci_input input;
 };
+/* The root as a detached mount: descriptor or -errno. */
+int container_mount_root(struct engine *en, const char *id, struct wharf_error *e);
 int plan_make(struct engine *en, const struct record *r, int root_mount, const char *user,
               struct plan *ret, struct wharf_error *e);
 void plan_done(struct plan *plan);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From what was asked for (settings) and what the image says to OCI config.json, with docker's
+ * From what was asked for (settings, the image's part merged in) to OCI config.json, with docker's
  * defaults: its fourteen capabilities, masked and read-only paths, devices, mounts, seccomp
  * profile. Pure: reads nothing, opens nothing; the same input gives the same text.
  */
@@ -13,12 +13,6 @@
 #include "engine/users.h"
 
 #define OCI_TEXT_MAX (4u << 20)
-
-/* What the image contributes. Lists end with NULL, strings are "" when absent (as image_info). */
-struct oci_image {
-    char **env, **entrypoint, **cmd;
-    const char *user, *working_dir;
-};
 
 /* A device beside those that every container has. */
 struct oci_device {
@@ -42,26 +36,64 @@ struct oci_channels {
     size_t count;
 };
 
+/* A mount that was asked for; `options` separated by commas. */
+struct oci_mount {
+    const char *target, *type, *source, *options;
+};
+struct oci_mounts {
+    struct oci_mount *items;
+    size_t count;
+};
+
+/* A limit on one block device. */
+enum oci_throttle_kind {
+    OCI_WEIGHT,
+    OCI_READ_BPS,
+    OCI_WRITE_BPS,
+    OCI_READ_IOPS,
+    OCI_WRITE_IOPS,
+};
+struct oci_throttle {
+    enum oci_throttle_kind kind;
+    uint32_t major, minor;
+    uint64_t value;
+};
+struct oci_throttles {
+    struct oci_throttle *items;
+    size_t count;
+};
+
+/* Paths of another container's namespaces; NULL: an own one, or the host's. */
+struct oci_joined {
+    const char *network, *pid, *ipc;
+};
+
 struct oci_input {
     const char *id;
     const char *hostname;
-    const char *directory; /* of the container, absolute: hosts, hostname, resolv.conf are there */
-    const struct settings *settings;
-    const struct oci_image *image;
+    const char *etc;                 /* directory of hosts, hostname and resolv.conf, absolute */
+    const struct settings *settings; /* with the image's part in it (settings_merge) */
     const struct user *user;
     struct oci_devices devices;
     struct oci_channels channels;
-    uint64_t rows, columns; /* of the terminal; 0: unknown */
+    struct oci_mounts mounts;
+    struct oci_throttles throttles;
+    struct oci_joined joined;
+    const char *shm;         /* a directory to be /dev/shm; NULL: a tmpfs of its own */
+    const char *propagation; /* of the root; NULL: private */
+    uint64_t rows, columns;  /* of the terminal; 0: unknown */
 };
 
-/* The command that will run: entrypoint and arguments of settings over the image's. -EINVAL: none.
- */
-int oci_command(const struct settings *settings, const struct oci_image *image, struct arena *arena,
-                field_strings *ret, struct wharf_error *e);
+/* The command that will run: entrypoint, then arguments. -EINVAL: none. */
+int oci_command(const struct settings *settings, struct arena *arena, field_strings *ret,
+                struct wharf_error *e);
 
 /* Appends config.json to `b`. */
 int oci_config(const struct oci_input *input, struct arena *arena, struct buf *b,
                struct wharf_error *e);
+
+/* Appends the limits alone: an object "resources" for container_update. */
+void oci_resources(const struct oci_input *input, struct buf *b);
 
 /* What exec asks for beside the container's own settings. */
 struct oci_exec {

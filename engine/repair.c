@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include "base/fd.h"
 #include "base/str.h"
+#include "engine/join.h"
+#include "engine/mounts.h"
 
 bool record_is_running(const struct record *r)
 {
@@ -72,6 +74,11 @@ int record_forget(struct engine *en, struct record *r, struct wharf_error *e)
     if (code < 0)
         return code;
     container_sweep(en, r->id);
+    join_forget(en, r->id);
+    if (settings_text(r->mounts) || r->state == STATE_CREATING)
+        code = mounts_release(en, r->id, r->auto_remove || r->state == STATE_CREATING, e);
+    if (code < 0)
+        return code;
     code = path_remove_tree(en->containers_fd, r->id);
     if (code < 0)
         return err_code(e, code, "cannot remove the files of container %s", r->id);

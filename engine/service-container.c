@@ -118,8 +118,9 @@ static int resize(struct call *c, struct wharf_error *e)
 
 static int remove_it(struct call *c, struct wharf_error *e)
 {
-    return done(
-        c, engine_container_remove(c->engine, c->who, c->id, message_bool(c->message, "force"), e));
+    return done(c,
+                engine_container_remove(c->engine, c->who, c->id, message_bool(c->message, "force"),
+                                        message_bool(c->message, "v"), e));
 }
 
 const struct handler container_handlers[] = {

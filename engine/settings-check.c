@@ -351,40 +351,6 @@ static int check_extra_host(const char *entry, struct wharf_error *e)
     return 0;
 }
 
-int settings_bind_parse(const char *text, struct arena *arena, struct settings_bind *ret,
-                        struct wharf_error *e)
-{
-    char *source = arena_str(arena, text), *target, *options;
-
-    if (!source)
-        return err_nomem(e);
-    target = strchr(source, ':');
-    if (!target)
-        return err_unsupported(e,
-                               "volume '%s': anonymous volumes are not supported yet, name a host "
-                               "path: SOURCE:TARGET",
-                               text);
-    *target++ = '\0';
-    options = strchr(target, ':');
-    if (options)
-        *options++ = '\0';
-    if (!source[0] || !target[0] || (options && strchr(options, ':')))
-        return err_invalid(e, "invalid volume specification: '%s'", text);
-    if (source[0] != '/')
-        return err_unsupported(e,
-                               "volume '%s': named volumes are not supported yet, use an absolute "
-                               "host path",
-                               source);
-    if (target[0] != '/' || streq(target, "/"))
-        return err_invalid(
-            e,
-            "invalid volume specification: '%s': the target must be an absolute path "
-            "other than '/'",
-            text);
-    *ret = (struct settings_bind){ source, target, options ? options : "" };
-    return 0;
-}
-
 /* ---- all ------------------------------------------------------------------------------------- */
 
 static int check_process(const struct settings *s, struct wharf_error *e)
@@ -421,7 +387,8 @@ static int check_awaited(const struct settings *s, struct wharf_error *e)
         { "HostConfig.RestartPolicy", !streq(restart, "no") },
         { "HostConfig.Init", h->init.set && h->init.value },
         { "HostConfig.LogConfig.Type local", h->log && streq_null(h->log->type, "local") },
-        { "HostConfig.NetworkMode", !in_list(network, networks, ARRAY_SIZE(networks)) },
+        { "HostConfig.NetworkMode",
+          !in_list(network, networks, ARRAY_SIZE(networks)) && !str_after(network, "container:") },
         { "HostConfig.Links", h->links.count > 0 },
         { "HostConfig.PortBindings", h->port_bindings.count > 0 },
         { "HostConfig.PublishAllPorts", h->publish_all },
@@ -466,9 +433,6 @@ int settings_check(const struct settings *s, struct wharf_error *e)
                             "StorageOpt '%s' is not supported: an overlay has no quota of its own",
                             h->storage_opt.items[0].key);
     auto_of(arena_free) struct arena *arena = arena_new(SETTINGS_ARENA_MAX);
-    struct settings_bind bind;
-    for (size_t i = 0; r == 0 && i < h->binds.count; i++)
-        r = settings_bind_parse(h->binds.items[i], arena, &bind, e);
     struct channel channel;
     for (size_t i = 0; r == 0 && i < h->channels.count; i++)
         r = channel_parse(h->channels.items[i], arena, &channel, e);

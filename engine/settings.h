@@ -187,13 +187,6 @@ int settings_check(const struct settings *settings, struct wharf_error *e);
 int settings_check_limits(const struct settings_host *host, struct wharf_error *e);
 int settings_check_restart(const struct settings_host *host, struct wharf_error *e);
 
-/* "source:target[:options]" taken apart; strings are the arena's. */
-struct settings_bind {
-    const char *source, *target, *options;
-};
-int settings_bind_parse(const char *text, struct arena *arena, struct settings_bind *ret,
-                        struct wharf_error *e);
-
 static inline bool settings_text(const char *text)
 {
     return text && *text;

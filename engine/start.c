@@ -16,32 +16,13 @@
 #include "base/str.h"
 #include "engine/channels.h"
 #include "engine/devices.h"
+#include "engine/join.h"
+#include "engine/mounts.h"
 
 void plan_done(struct plan *plan)
 {
-    image_free(plan->image);
     arena_free(plan->arena);
-    plan->image = NULL;
     plan->arena = NULL;
-}
-
-static int plan_image(struct engine *en, const struct record *r, struct plan *p,
-                      struct wharf_error *e)
-{
-    struct image_store *images;
-    int code = engine_images(en, (struct principal){ 0 }, &images, e);
-
-    if (code == 0)
-        code = image_open(images, r->image_id, &p->image, e);
-    if (code < 0)
-        return code;
-    const struct image_info *info = image_info(p->image);
-    p->oci_image = (struct oci_image){ .env = info->env,
-                                       .entrypoint = info->entrypoint,
-                                       .cmd = info->cmd,
-                                       .user = info->user,
-                                       .working_dir = info->working_dir };
-    return 0;
 }
 
 int plan_make(struct engine *en, const struct record *r, int root_mount, const char *user,
@@ -54,34 +35,31 @@ int plan_make(struct engine *en, const struct record *r, int root_mount, const c
     if (!p->arena)
         return err_nomem(e);
     int code = settings_read(r->settings, strlen(r->settings), p->arena, &p->settings, e);
-    if (code == 0)
-        code = plan_image(en, r, p, e);
     if (code < 0)
         return code;
-    const char *name = user ? user : s->user && *s->user ? s->user : p->oci_image.user;
-    code = user_resolve(root_mount, name, s->host->group_add.items, s->host->group_add.count,
-                        &p->user, e);
+    code = user_resolve(root_mount, user ? user : s->user, s->host->group_add.items,
+                        s->host->group_add.count, &p->user, e);
     p->input = (struct oci_input){
         .id = r->id,
         .hostname = s->hostname && *s->hostname ? s->hostname : arena_strn(p->arena, r->id, 12),
-        .directory = arena_format(p->arena, "%s/%s/%s", en->root, CONTAINERS_DIR, r->id),
+        .etc = arena_format(p->arena, "%s/%s/%s", en->root, CONTAINERS_DIR, r->id),
         .settings = s,
-        .image = &p->oci_image,
         .user = &p->user,
     };
     if (code == 0)
         code = channels_collect(s->host, en->run, p->arena, &p->input.channels, e);
-    if (code == 0 && (!p->input.hostname || !p->input.directory))
+    if (code == 0 && (!p->input.hostname || !p->input.etc))
         code = err_nomem(e);
     return code;
 }
 
-/* The root as a detached mount. */
-static int mount_root(struct engine *en, const char *id, int dir, struct wharf_error *e)
+int container_mount_root(struct engine *en, const char *id, struct wharf_error *e)
 {
+    autoclose int dir = container_directory(en, id);
     struct image_store *images;
     struct image_root *root;
-    int r = engine_images(en, (struct principal){ 0 }, &images, e);
+    int r = dir < 0 ? err_code(e, dir, "cannot open the directory of container %s", id)
+                    : engine_images(en, (struct principal){ 0 }, &images, e);
 
     if (r == 0)
         r = image_root_open(images, id, dir, &root, e);
@@ -116,9 +94,28 @@ static int log_bounds(const struct settings_host *host, struct shim_config *conf
     return 0;
 }
 
+/* What lies outside the record: devices, mounts, other containers. Descriptors in `fds` must live
+ * until the container runs. */
+static int plan_open(struct engine *en, const struct record *r, struct plan *plan,
+                     int fds[MOUNT_FDS_MAX + 1], struct wharf_error *e)
+{
+    const struct settings_host *host = plan->settings.host;
+    bool restarts = settings_text(host->restart.name) && !streq(host->restart.name, "no");
+    struct mounts mounts;
+    int code = devices_collect(host, plan->arena, &plan->input.devices, e);
+
+    if (code == 0)
+        code = throttles_collect(host, plan->arena, &plan->input.throttles, e);
+    if (code == 0)
+        code = mounts_read(r->mounts, plan->arena, &mounts, e);
+    if (code == 0)
+        code = mounts_open(en, &mounts, restarts, plan->arena, &plan->input, fds, e);
+    return code < 0 ? code : join_open(en, &plan->settings, r->id, plan->arena, &plan->input, e);
+}
+
 /* A shim that is ready for SHIM_START: its socket. */
 static int prepare_shim(struct engine *en, struct record *r, const struct engine_streams *streams,
-                        pid_t *ret_pid, struct wharf_error *e)
+                        int mount_fds[MOUNT_FDS_MAX + 1], pid_t *ret_pid, struct wharf_error *e)
 {
     autoplan struct plan plan = { 0 };
     autobuf struct buf spec = BUF(OCI_TEXT_MAX);
@@ -127,15 +124,21 @@ static int prepare_shim(struct engine *en, struct record *r, const struct engine
 
     if (dir < 0)
         return err_code(e, dir, "cannot open the directory of container %s", r->id);
-    autoclose int root = mount_root(en, r->id, dir, e);
+    autoclose int root = container_mount_root(en, r->id, e);
     if (root < 0)
         return root;
     int code = plan_make(en, r, root, NULL, &plan, e);
     if (code < 0)
         return code;
-    plan.input.rows = streams ? streams->rows : 0;
-    plan.input.columns = streams ? streams->columns : 0;
-    code = devices_collect(plan.settings.host, plan.arena, &plan.input.devices, e);
+    if (plan.settings.host->console_size.count == 2) {
+        plan.input.rows = (uint64_t)plan.settings.host->console_size.items[0];
+        plan.input.columns = (uint64_t)plan.settings.host->console_size.items[1];
+    }
+    if (streams && streams->rows && streams->columns) {
+        plan.input.rows = streams->rows;
+        plan.input.columns = streams->columns;
+    }
+    code = plan_open(en, r, &plan, mount_fds, e);
     if (code == 0)
         code = oci_config(&plan.input, plan.arena, &spec, e);
     shim_endpoint(en, r->id, &endpoint);
@@ -166,12 +169,19 @@ static int prepare_shim(struct engine *en, struct record *r, const struct engine
     return shim_spawn(en, r->id, &config, root, dir, alive, ret_pid, e);
 }
 
+static void close_all(int (*fds)[MOUNT_FDS_MAX + 1])
+{
+    for (size_t i = 0; (*fds)[i] >= 0; i++)
+        close((*fds)[i]);
+}
+
 static int run_shim(struct engine *en, struct record *r, const struct engine_streams *streams,
                     int *ret_socket, struct wharf_error *e)
 {
     struct shim_message start = { .op = SHIM_START }, attach = { .op = SHIM_ATTACH }, answer;
+    __attribute__((cleanup(close_all))) int mount_fds[MOUNT_FDS_MAX + 1] = { -1 };
     pid_t pid;
-    autoclose int fd = prepare_shim(en, r, streams, &pid, e);
+    autoclose int fd = prepare_shim(en, r, streams, mount_fds, &pid, e);
     int code = fd;
 
     if (code >= 0 && streams) {

@@ -42,7 +42,7 @@ struct cli { /* what a command gets */
 };
 
 struct command {
-    const char *name;  /* as it is typed; NULL ends the table */
+    const char *name;  /* as it is typed: "ps", "volume ls"; NULL ends the table */
     const char *group; /* "container": `wharf container run` means the same; NULL: none */
     const char *alias; /* in the group, such as `container ls` for ps; NULL: the name */
     const char *usage, *help;
@@ -72,6 +72,17 @@ int cli_fail(struct cli *cli);
 int cli_each(struct cli *cli, int argc, char **argv,
              int (*each)(struct cli *cli, void *options, const char *name), void *options);
 
+/* values.c */
+
+/* "key=value" lists to pairs; a missing value is "". `separator` '=' or ':'. -ENOMEM */
+int cli_pairs(char **list, char separator, struct arena *arena, field_pairs *ret);
+/* "name=value" lists to {"name": ["value", ..]}. -EINVAL */
+int cli_filters(char **list, json_t **ret, struct wharf_error *e);
+char *cli_labels(json_t *labels); /* "a=b,c=d" */
+bool cli_confirm(const char *warning);
+/* What a prune command prints. */
+void cli_pruned(const char *what, json_t *deleted, json_t *bytes);
+
 /* commands, by noun */
 int run_command(struct cli *cli, void *options, int argc, char **argv);
 int create_command(struct cli *cli, void *options, int argc, char **argv);
@@ -93,6 +104,11 @@ int load_command(struct cli *cli, void *options, int argc, char **argv);
 int import_command(struct cli *cli, void *options, int argc, char **argv);
 int rmi_command(struct cli *cli, void *options, int argc, char **argv);
 int tag_command(struct cli *cli, void *options, int argc, char **argv);
+int volume_ls_command(struct cli *cli, void *options, int argc, char **argv);
+int volume_create_command(struct cli *cli, void *options, int argc, char **argv);
+int volume_rm_command(struct cli *cli, void *options, int argc, char **argv);
+int volume_inspect_command(struct cli *cli, void *options, int argc, char **argv);
+int volume_prune_command(struct cli *cli, void *options, int argc, char **argv);
 int version_command(struct cli *cli, void *options, int argc, char **argv);
 int info_command(struct cli *cli, void *options, int argc, char **argv);
 
@@ -101,6 +117,10 @@ struct run_options {
     bool interactive, tty, detach, rm, read_only, privileged;
     char **env, **env_file, **volumes, **cap_add, **cap_drop, **security, **labels, **tmpfs,
         **ulimits;
+    char **volumes_from, **device_rules, **dns_search, **dns_options, **annotations;
+    const char *volume_driver, *uts, *cgroupns, *cpuset_mems, *domainname;
+    int64_t memory_reservation, memory_swappiness, cpu_period, cpu_quota, blkio_weight;
+    bool oom_kill_disable;
     char **add_hosts, **dns, **group_add, **log_options, **sysctls, **mounts, **attach, **devices,
         **channels;
     const char *workdir, *user, *name, *hostname, *network, *entrypoint, *stop_signal, *userns,
@@ -153,6 +173,19 @@ struct import_options {
 };
 struct rmi_options {
     bool force;
+};
+struct volume_create_options {
+    const char *driver;
+    char **labels, **options;
+};
+struct list_options { /* of volume ls and what is like it */
+    bool quiet;
+    char **filters;
+    const char *format;
+};
+struct prune_options {
+    bool all, force;
+    char **filters;
 };
 struct version_options {
     const char *format;

@@ -161,18 +161,11 @@ static int rm_one(struct cli *cli, void *options, const char *name)
 {
     struct rm_options *o = options;
 
-    return engine_container_remove(cli->engine, cli->who, name, o->force, &cli->e);
+    return engine_container_remove(cli->engine, cli->who, name, o->force, o->volumes, &cli->e);
 }
 
 int rm_command(struct cli *cli, void *options, int argc, char **argv)
 {
-    struct rm_options *o = options;
-
-    if (o->volumes) {
-        err_unsupported(&cli->e, "anonymous volumes are not supported yet, so no container has "
-                                 "one: leave out -v");
-        return cli_fail(cli);
-    }
     return cli_each(cli, argc, argv, rm_one, options);
 }
 

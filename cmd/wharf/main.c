@@ -4,6 +4,14 @@
 #include "base/str.h"
 #include "cmd/wharf/cli.h"
 
+/* The group's second word: that of a name of two ("volume ls"), the name itself, or the alias. */
+static bool is_second(const struct command *c, const char *word)
+{
+    const char *space = strchr(c->name, ' ');
+
+    return streq(word, space ? space + 1 : c->name) || (c->alias && streq(word, c->alias));
+}
+
 /* `wharf ps`, `wharf container ps`, `wharf container ls`; *ret_words: how many words it took. */
 static const struct command *find_command(int argc, char **argv, int *ret_words)
 {
@@ -12,8 +20,7 @@ static const struct command *find_command(int argc, char **argv, int *ret_words)
             *ret_words = 1;
             return c;
         }
-        if (argc > 1 && c->group && streq(argv[0], c->group) &&
-            (streq(argv[1], c->name) || (c->alias && streq(argv[1], c->alias)))) {
+        if (argc > 1 && c->group && streq(argv[0], c->group) && is_second(c, argv[1])) {
             *ret_words = 2;
             return c;
         }

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "cmd/wharf/cli.h"
+#include "cmd/wharf/mount.h"
 #include "cmd/wharf/terminal.h"
 
 #define ENV_FILE_MAX (1u << 20)
@@ -54,24 +55,6 @@ static int make_env(const struct run_options *o, char ***ret, struct wharf_error
     for (char **v = o->env; r == 0 && v && *v; v++)
         r = add_env(ret, *v);
     return r;
-}
-
-/* "key=value" lists to pairs; a missing value is "". `separator` '=' or ':'. */
-static int pairs(char **list, char separator, struct arena *arena, field_pairs *ret)
-{
-    size_t count = list ? strv_count((const char *const *)list) : 0;
-
-    ret->items = arena_array(arena, count ? count : 1, sizeof(*ret->items));
-    for (size_t i = 0; i < count && ret->items; i++) {
-        char *copy = arena_str(arena, list[i]), *at = copy ? strchr(copy, separator) : NULL;
-
-        if (at)
-            *at++ = '\0';
-        ret->items[i].key = copy;
-        ret->items[i].value = at ? at : arena_str(arena, "");
-    }
-    ret->count = count;
-    return ret->items ? 0 : -ENOMEM;
 }
 
 static int ulimits(char **list, struct arena *arena, struct settings_host *host,
@@ -130,39 +113,6 @@ static int devices(char **list, struct arena *arena, struct settings_host *host,
     return 0;
 }
 
-/* One --mount: type=bind,src=/a,dst=/b,ro or type=tmpfs,dst=/b. */
-static int mount_flag(const char *spec, struct arena *arena, char ***binds, char ***tmpfs,
-                      struct wharf_error *e)
-{
-    const char *type = "volume", *source = "", *target = "", *mode = "";
-    char *copy = arena_str(arena, spec);
-
-    for (char *p = copy, *next; p && *p; p = next) {
-        next = strchr(p, ',');
-        if (next)
-            *next++ = '\0';
-        char *value = strchr(p, '=');
-        if (value)
-            *value++ = '\0';
-        if (streq(p, "type") && value)
-            type = value;
-        else if ((streq(p, "src") || streq(p, "source")) && value)
-            source = value;
-        else if ((streq(p, "dst") || streq(p, "target") || streq(p, "destination")) && value)
-            target = value;
-        else if (streq(p, "ro") || streq(p, "readonly"))
-            mode = value && streq(value, "false") ? "" : "ro";
-        else
-            return err_unsupported(e, "mount option '%s' is not supported yet", p);
-    }
-    autofree char *bind = str_format("%s:%s%s%s", source, target, *mode ? ":" : "", mode);
-    if (streq(type, "bind"))
-        return strv_add(binds, bind ? bind : "");
-    if (streq(type, "tmpfs"))
-        return strv_add(tmpfs, target);
-    return err_unsupported(e, "mounts of type '%s' are not supported yet: use bind or tmpfs", type);
-}
-
 /* seccomp=FILE becomes seccomp=JSON: the engine may not see this program's files. */
 static int security_options(char **list, char ***ret, struct wharf_error *e)
 {
@@ -184,27 +134,23 @@ static int security_options(char **list, char ***ret, struct wharf_error *e)
 
 /* What the flags' lists become; freed when the command ends. */
 struct lists {
-    char **env, **binds, **tmpfs, **security;
+    char **env, **binds, **volumes, **security;
 };
 static void lists_done(struct lists *l)
 {
     strv_free(l->env);
     strv_free(l->binds);
-    strv_free(l->tmpfs);
+    strv_free(l->volumes);
     strv_free(l->security);
 }
 
-static int make_lists(const struct run_options *o, struct arena *arena, struct lists *l,
-                      struct wharf_error *e)
+static int make_lists(const struct run_options *o, struct lists *l, struct wharf_error *e)
 {
     int r = make_env(o, &l->env, e);
 
+    /* without a source it is the container's own volume */
     for (char **v = o->volumes; r == 0 && v && *v; v++)
-        r = strv_add(&l->binds, *v);
-    for (char **t = o->tmpfs; r == 0 && t && *t; t++)
-        r = strv_add(&l->tmpfs, *t);
-    for (char **m = o->mounts; r == 0 && m && *m; m++)
-        r = mount_flag(*m, arena, &l->binds, &l->tmpfs, e);
+        r = strv_add(strchr(*v, ':') ? &l->binds : &l->volumes, *v);
     return r == 0 ? security_options(o->security, &l->security, e) : r;
 }
 
@@ -215,7 +161,15 @@ static int host_settings(const struct run_options *o, const struct lists *l, str
         .memory = o->memory,
         .memory_swap = o->memory_swap,
         .nano_cpus = o->cpus,
+        .memory_reservation = o->memory_reservation,
+        .memory_swappiness = { o->memory_swappiness != 0, o->memory_swappiness },
+        .oom_kill_disable = { o->oom_kill_disable, o->oom_kill_disable },
         .cpu_shares = o->cpu_shares,
+        .cpu_period = o->cpu_period,
+        .cpu_quota = o->cpu_quota,
+        .cpuset_mems = (char *)o->cpuset_mems,
+        .blkio_weight = o->blkio_weight,
+        .device_cgroup_rules = strings(o->device_rules),
         .cpuset_cpus = (char *)o->cpuset,
         .pids_limit = { o->pids != 0, o->pids },
         .cgroup_parent = (char *)o->cgroup_parent,
@@ -231,19 +185,28 @@ static int host_settings(const struct run_options *o, const struct lists *l, str
         .dns = strings(o->dns),
         .extra_hosts = strings(o->add_hosts),
         .binds = strings(l->binds),
+        .volumes_from = strings(o->volumes_from),
+        .volume_driver = (char *)o->volume_driver,
         .channels = strings(o->channels),
         .network_mode = (char *)(o->network ? o->network : "none"),
         .userns_mode = (char *)o->userns,
         .pid_mode = (char *)o->pid,
         .ipc_mode = (char *)o->ipc,
+        .uts_mode = (char *)o->uts,
+        .cgroupns_mode = (char *)o->cgroupns,
+        .dns_search = strings(o->dns_search),
+        .dns_options = strings(o->dns_options),
     };
     h->log = arena_alloc(arena, sizeof(*h->log));
-    if (!h->log || pairs(o->log_options, '=', arena, &h->log->options) < 0 ||
-        pairs(l->tmpfs, ':', arena, &h->tmpfs) < 0 ||
-        pairs(o->sysctls, '=', arena, &h->sysctls) < 0)
+    if (!h->log || cli_pairs(o->log_options, '=', arena, &h->log->options) < 0 ||
+        cli_pairs(o->tmpfs, ':', arena, &h->tmpfs) < 0 ||
+        cli_pairs(o->sysctls, '=', arena, &h->sysctls) < 0 ||
+        cli_pairs(o->annotations, '=', arena, &h->annotations) < 0)
         return err_nomem(e);
     h->log->type = (char *)(o->log_driver ? o->log_driver : "json-file");
     int r = devices(o->devices, arena, h, e);
+    if (r == 0)
+        r = mount_flags(o->mounts, arena, h, e);
     return r < 0 ? r : ulimits(o->ulimits, arena, h, e);
 }
 
@@ -286,6 +249,7 @@ static int make_settings(const struct run_options *o, int argc, char **argv, con
 
     *s = (struct settings){
         .hostname = (char *)o->hostname,
+        .domainname = (char *)o->domainname,
         .user = (char *)o->user,
         .image = argv[0],
         .working_dir = (char *)o->workdir,
@@ -298,10 +262,11 @@ static int make_settings(const struct run_options *o, int argc, char **argv, con
         .stdin_once = o->interactive && streams[0],
         .env = strings(l->env),
         .cmd = { argv + 1, (size_t)argc - 1 },
+        .volumes = strings(l->volumes),
         .stop_timeout = { o->stop_timeout != 0, o->stop_timeout },
         .host = arena_alloc(arena, sizeof(*s->host)),
     };
-    if (!entry || !s->host || pairs(o->labels, '=', arena, &s->labels) < 0)
+    if (!entry || !s->host || cli_pairs(o->labels, '=', arena, &s->labels) < 0)
         return err_nomem(e);
     if (o->entrypoint) {
         entry[0] = (char *)o->entrypoint;
@@ -318,7 +283,7 @@ static int create(struct cli *cli, const struct run_options *o, int argc, char *
 
     if (!arena)
         return err_nomem(&cli->e);
-    int r = make_lists(o, arena, &lists, &cli->e);
+    int r = make_lists(o, &lists, &cli->e);
     if (r == 0)
         r = make_settings(o, argc, argv, &lists, arena, &settings, &cli->e);
     if (r == 0)

@@ -45,12 +45,6 @@ def test_refused(wharf, flags, text):
         wharf.ok("rm", *ids)
 
 
-def test_rm_with_volumes_is_refused(wharf):
-    wharf.ok("create", "--name", "cc", "busybox", "true")
-    code, _, err = wharf.run("rm", "-v", "cc")
-    assert code == 1 and "anonymous volumes are not supported yet" in err
-
-
 def test_device_with_its_permissions(wharf):
     zero = "/dev/zero:/dev/other:r"
     assert wharf.ok("run", "--rm", "--device", zero, "busybox", "head", "-c", "3", "/dev/other") == "\0\0\0"

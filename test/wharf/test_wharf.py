@@ -41,10 +41,10 @@ def test_errors_of_wharf_are_125(wharf):
     assert code == 125 and "No such image: nosuch:latest" in err
     code, _, err = wharf.run("run", "--frob", "busybox")
     assert code == 125 and "unknown flag: --frob" in err
-    code, _, err = wharf.run("run", "-v", "name:/x", "busybox", "true")
-    assert code == 125 and "named volumes are not supported yet" in err
+    code, _, err = wharf.run("run", "-v", "a b:/x", "busybox", "true")
+    assert code == 125 and "includes invalid characters for a local volume name" in err
     code, _, err = wharf.run("run", "--network", "bridge", "busybox", "true")
-    assert code == 125 and "use 'none' or 'host'" in err
+    assert code == 125 and "NetworkMode is not supported yet" in err
     code, _, err = wharf.run("rm", "nosuch")
     assert code == 1 and "No such container: nosuch" in err
 
