@@ -66,6 +66,15 @@ static int tear_down(void **unused)
     return path_remove_tree(AT_FDCWD, work);
 }
 
+/* An id is the name of a cgroup too, and the machine may run this test twice at a time. */
+static const char *named(const char *what)
+{
+    static char id[64];
+
+    snprintf(id, sizeof(id), "life-test-%d-%s", (int)getpid(), what);
+    return id;
+}
+
 static void need_root(void)
 {
     if (!engine) {
@@ -117,7 +126,7 @@ static void run_gives_the_exit_status(void **unused)
 
     need_root();
     spec = shell("exit 7");
-    if (container_run(engine, "life-run", spec, NULL, &c, &e) < 0)
+    if (container_run(engine, named("run"), spec, NULL, &c, &e) < 0)
         fail_msg("%s", e.message);
     assert_int_equal(wait_for(container_init(c)), 7);
     assert_int_equal(container_delete(c, 0, NULL), 0);
@@ -135,12 +144,12 @@ static void create_waits_and_start_starts_once(void **unused)
 
     need_root();
     spec = shell("read line < /proc/self/comm; while :; do :; done");
-    if (container_create(engine, "life-create", spec, NULL, &c, &e) < 0)
+    if (container_create(engine, named("create"), spec, NULL, &c, &e) < 0)
         fail_msg("%s", e.message);
-    assert_int_equal(container_create(engine, "life-create", spec, NULL, &again, &e), -EEXIST);
+    assert_int_equal(container_create(engine, named("create"), spec, NULL, &again, &e), -EEXIST);
     assert_int_equal(container_status(c, &status, NULL, NULL), 0);
     assert_int_equal(status, CONTAINER_CREATED);
-    assert_int_equal(container_open(engine, "life-create", &again, NULL), 0);
+    assert_int_equal(container_open(engine, named("create"), &again, NULL), 0);
     if (container_start(again, &e) < 0)
         fail_msg("%s", e.message);
     assert_int_equal(container_start(c, &e), -EBUSY);
@@ -177,7 +186,7 @@ static void a_failed_create_leaves_nothing(void **unused)
         struct container *c;
 
         assert_int_equal(container_spec_set(spec, faults[i].path, faults[i].value, &e), 0);
-        assert_true(container_create(engine, "life-fault", spec, NULL, &c, &e) < 0);
+        assert_true(container_create(engine, named("fault"), spec, NULL, &c, &e) < 0);
         if (!strstr(e.message, faults[i].says) || (int)e.kind != faults[i].kind)
             fail_msg("%s: '%s', kind %s", faults[i].value, e.message,
                      wharf_error_kind_name(e.kind));
@@ -198,7 +207,7 @@ static void exec_runs_beside_the_first_process(void **unused)
 
     need_root();
     spec = shell("while :; do :; done");
-    if (container_run(engine, "life-exec", spec, NULL, &c, &e) < 0)
+    if (container_run(engine, named("exec"), spec, NULL, &c, &e) < 0)
         fail_msg("%s", e.message);
     snprintf(json, sizeof(json), process,
              "test $A = b && test $$ -gt 1 && test -e /proc/1/stat && exit 5");
@@ -238,7 +247,7 @@ static void mounts_and_devices_come_to_a_running_container(void **unused)
 
     need_root();
     spec = shell("while :; do :; done");
-    if (container_run(engine, "life-live", spec, NULL, &c, &e) < 0)
+    if (container_run(engine, named("live"), spec, NULL, &c, &e) < 0)
         fail_msg("%s", e.message);
     tree = (int)syscall(SYS_open_tree, AT_FDCWD, work, 1 /* OPEN_TREE_CLONE */ | O_CLOEXEC);
     assert_true(tree >= 0);
@@ -269,7 +278,7 @@ static void pause_and_events(void **unused)
 
     need_root();
     spec = shell("while :; do :; done");
-    if (container_run(engine, "life-pause", spec, NULL, &c, &e) < 0)
+    if (container_run(engine, named("pause"), spec, NULL, &c, &e) < 0)
         fail_msg("%s", e.message);
     fd = container_events_fd(c, CONTAINER_EVENT_EXIT, &e);
     assert_true(fd >= 0);
@@ -302,7 +311,7 @@ static void self_exe_is_never_the_host_binary(void **unused)
     need_root();
     spec = shell("exit 0");
     assert_int_equal(container_spec_set(spec, "process.args[0]", "/proc/self/exe", NULL), 0);
-    if (container_run(engine, "life-self", spec, NULL, &c, &e) < 0)
+    if (container_run(engine, named("self"), spec, NULL, &c, &e) < 0)
         fail_msg("%s", e.message);
     assert_int_equal(wait_for(container_init(c)), 126);
     assert_int_equal(container_delete(c, 0, NULL), 0);
@@ -322,7 +331,7 @@ static void a_terminal_is_the_containers_own(void **unused)
     need_root();
     spec = shell("test -t 0 && test -t 2 && test -c /dev/console && echo yes");
     assert_int_equal(container_spec_set(spec, "process.terminal", "true", NULL), 0);
-    if (container_run(engine, "life-tty", spec, NULL, &c, &e) < 0)
+    if (container_run(engine, named("tty"), spec, NULL, &c, &e) < 0)
         fail_msg("%s", e.message);
     console = container_process_take_console(container_init(c));
     assert_true(console >= 0);
@@ -351,7 +360,7 @@ static void hooks_run_in_their_places(void **unused)
         "\"-c\",\"cat > %s/seen; echo why >&2; exit 3\"]}]}}",
         root, work);
     assert_int_equal(container_spec_parse(&spec, json, strlen(json), &e), 0);
-    assert_true(container_run(engine, "life-hooks", spec, NULL, &c, &e) < 0);
+    assert_true(container_run(engine, named("hooks"), spec, NULL, &c, &e) < 0);
     assert_non_null(
         strstr(e.message, "createRuntime hook '/bin/sh' failed with exit status 3: why"));
     json = (free(json), str_format("%s/seen", work));
