@@ -51,6 +51,10 @@ const char *engine_root(const struct engine *engine);
 int engine_images(struct engine *engine, struct principal who, struct image_store **ret,
                   struct wharf_error *e);
 
+/* Docker's documents about the engine: GET /version (NULL: no memory) and GET /info. */
+json_t *engine_version(void);
+int engine_info(struct engine *engine, struct principal who, json_t **ret, struct wharf_error *e);
+
 /* ---- containers ------------------------------------------------------------------------------ */
 
 /* `name` NULL: a random one. `ret_id` holds ID_LENGTH + 1 bytes. -ENOENT with "No such image: ...".

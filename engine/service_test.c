@@ -89,6 +89,19 @@ static void lists_are_empty(void **state)
     }
 }
 
+static void documents_are_whole(void **state)
+{
+    static const char *const documents[] = { "system.version", "system.info" };
+    static const char *const members[] = { "ApiVersion", "ServerVersion" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(documents); i++) {
+        autojson json_t *answer = NULL;
+
+        assert_int_equal(service_ask(t.service, message(documents[i]), &answer, NULL), 0);
+        assert_true(json_is_string(json_object_get(answer, members[i])));
+    }
+}
+
 /* What would wait for ever, or is not this engine's to answer with nothing to work on. */
 static bool waits(const struct operation *op)
 {
@@ -134,9 +147,8 @@ static void a_create_needs_a_body(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(absent_things),
-        cmocka_unit_test(lists_are_empty),
-        cmocka_unit_test(every_row_is_answered),
+        cmocka_unit_test(absent_things),         cmocka_unit_test(lists_are_empty),
+        cmocka_unit_test(documents_are_whole),   cmocka_unit_test(every_row_is_answered),
         cmocka_unit_test(a_create_needs_a_body),
     };
 
