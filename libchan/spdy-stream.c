@@ -214,7 +214,7 @@ void spdy_recredit_all(struct chan_session *s)
  * enough. The Go library of its time does, and does not speak of windows. */
 static bool both_ended(const struct spdy *d, const struct spdy_stream *st)
 {
-    bool is_jschan = d->old && d->enforced;
+    bool is_jschan = d->old && d->enforced && !d->is_31;
 
     return st->fin_sent && (st->fin_received || (is_jschan && d->goaway_wanted));
 }
