@@ -58,6 +58,8 @@ static void absent_things(void **state)
         { "container.remove", "No such container: nosuch", WHARF_ERROR_NOT_FOUND },
         { "image.inspect", "No such image: nosuch:latest", WHARF_ERROR_NOT_FOUND },
         { "image.remove", "No such image: nosuch:latest", WHARF_ERROR_NOT_FOUND },
+        { "volume.inspect", "get nosuch: no such volume", WHARF_ERROR_NOT_FOUND },
+        { "volume.remove", "get nosuch: no such volume", WHARF_ERROR_NOT_FOUND },
         { "plugin.inspect", "plugin \"nosuch\" not found", WHARF_ERROR_NOT_FOUND },
         { "service.inspect", NULL, WHARF_ERROR_UNAVAILABLE },
         { "swarm.leave", "This node is not part of a swarm", WHARF_ERROR_UNAVAILABLE },
