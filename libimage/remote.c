@@ -56,6 +56,13 @@ int image_registry_serve(struct image_registry **ret, const struct image_registr
     return m ? m->start(ret, options, e) : -EOPNOTSUPP;
 }
 
+unsigned image_registry_port(const struct image_registry *registry)
+{
+    const struct registry_module *m = module_open(REGISTRY_MODULE, "", NULL);
+
+    return m ? m->port(registry) : 0;
+}
+
 void image_registry_stop(struct image_registry *registry)
 {
     const struct registry_module *m = registry ? module_open(REGISTRY_MODULE, "", NULL) : NULL;

@@ -25,6 +25,7 @@ struct registry_module {
     struct module_head head;
     int (*start)(struct image_registry **ret_registry, const struct image_registry_options *options,
                  struct wharf_error *e);
+    unsigned (*port)(const struct image_registry *registry);
     void (*stop)(struct image_registry *registry);
 };
 

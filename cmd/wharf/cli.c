@@ -217,7 +217,7 @@ void cli_help_all(void)
     printf("Usage:  wharf [--root DIR] [--run DIR] COMMAND\n\n"
            "Containers, without a daemon.\n\nCommands:\n");
     for (const struct command *c = commands; c->name; c++)
-        printf("  %-9s %s\n", c->name, c->help);
+        printf("  %-15s %s\n", c->name, c->help);
     printf("\nGlobal flags:\n"
            "  --root DIR   where images and containers are (" ENGINE_ROOT_DEFAULT ")\n"
            "  --run DIR    where sockets are (/run/wharf, or \"run\" below another root)\n\n"

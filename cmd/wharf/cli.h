@@ -109,12 +109,23 @@ int volume_create_command(struct cli *cli, void *options, int argc, char **argv)
 int volume_rm_command(struct cli *cli, void *options, int argc, char **argv);
 int volume_inspect_command(struct cli *cli, void *options, int argc, char **argv);
 int volume_prune_command(struct cli *cli, void *options, int argc, char **argv);
+int pull_command(struct cli *cli, void *options, int argc, char **argv);
+int push_command(struct cli *cli, void *options, int argc, char **argv);
+int copy_command(struct cli *cli, void *options, int argc, char **argv);
+int save_command(struct cli *cli, void *options, int argc, char **argv);
+int history_command(struct cli *cli, void *options, int argc, char **argv);
+int image_inspect_command(struct cli *cli, void *options, int argc, char **argv);
+int image_prune_command(struct cli *cli, void *options, int argc, char **argv);
+int image_tree_command(struct cli *cli, void *options, int argc, char **argv);
+int login_command(struct cli *cli, void *options, int argc, char **argv);
+int logout_command(struct cli *cli, void *options, int argc, char **argv);
+int registry_serve_command(struct cli *cli, void *options, int argc, char **argv);
 int version_command(struct cli *cli, void *options, int argc, char **argv);
 int info_command(struct cli *cli, void *options, int argc, char **argv);
 
 /* their options */
 struct run_options {
-    bool interactive, tty, detach, rm, read_only, privileged;
+    bool interactive, tty, detach, rm, read_only, privileged, quiet;
     char **env, **env_file, **volumes, **cap_add, **cap_drop, **security, **labels, **tmpfs,
         **ulimits;
     char **volumes_from, **device_rules, **dns_search, **dns_options, **annotations;
@@ -124,7 +135,7 @@ struct run_options {
     char **add_hosts, **dns, **group_add, **log_options, **sysctls, **mounts, **attach, **devices,
         **channels;
     const char *workdir, *user, *name, *hostname, *network, *entrypoint, *stop_signal, *userns,
-        *pid, *ipc;
+        *pid, *ipc, *pull, *platform;
     const char *cgroup_parent, *cidfile, *log_driver, *detach_keys, *cpuset;
     int64_t memory, memory_swap, cpus, cpu_shares, pids, stop_timeout, shm_size, oom_score_adj;
 };
@@ -183,9 +194,30 @@ struct list_options { /* of volume ls and what is like it */
     char **filters;
     const char *format;
 };
+struct registry_options { /* pull, push, image copy */
+    bool quiet, all_tags;
+    char **insecure, **mirrors;
+    const char *platform, *ca_file;
+};
+struct save_options {
+    const char *output;
+};
+struct history_options {
+    bool quiet, no_trunc, human;
+    const char *format;
+};
 struct prune_options {
     bool all, force;
     char **filters;
+};
+struct login_options {
+    const char *username, *password, *ca_file;
+    bool password_stdin;
+    char **insecure;
+};
+struct serve_options {
+    const char *address, *root, *certificate, *key, *users;
+    bool read_only;
 };
 struct version_options {
     const char *format;

@@ -78,8 +78,11 @@ static const struct flag run_flags[] = {
     { "oom-score-adj", 0, FLAG_INT, F(run_options, oom_score_adj), "N", "-1000 to 1000" },
     { "pid", 0, FLAG_STR, F(run_options, pid), "MODE", "PID namespace: host, container:NAME" },
     { "pids-limit", 0, FLAG_INT, F(run_options, pids), "N", "Limit of processes; -1: none" },
+    { "platform", 0, FLAG_STR, F(run_options, platform), "OS/ARCH", "Pull it for this platform" },
     { "privileged", 0, FLAG_BOOL, F(run_options, privileged), NULL,
       "All capabilities and devices, no confinement" },
+    { "pull", 0, FLAG_STR, F(run_options, pull), "WHEN", "always, missing (default) or never" },
+    { "quiet", 'q', FLAG_BOOL, F(run_options, quiet), NULL, "Pull without telling" },
     { "read-only", 0, FLAG_BOOL, F(run_options, read_only), NULL, "Mount the root read-only" },
     { "rm", 0, FLAG_BOOL, F(run_options, rm), NULL, "Remove the container when it exits" },
     { "security-opt", 0, FLAG_LIST, F(run_options, security), "OPTION",
@@ -219,10 +222,66 @@ static const struct flag volume_ls_flags[] = {
     { NULL },
 };
 
+static const struct flag registry_flags[] = {
+    { "all-tags", 'a', FLAG_BOOL, F(registry_options, all_tags), NULL,
+      "Every tag of the repository" },
+    { "ca-file", 0, FLAG_STR, F(registry_options, ca_file), "FILE", "Authorities to trust (PEM)" },
+    { "insecure", 0, FLAG_LIST, F(registry_options, insecure), "HOST[:PORT]",
+      "A registry that may speak plain HTTP or show any certificate" },
+    { "mirror", 0, FLAG_LIST, F(registry_options, mirrors), "URL", "Asked before docker.io" },
+    { "platform", 0, FLAG_STR, F(registry_options, platform), "OS/ARCH[/VARIANT]",
+      "Not this machine's" },
+    { "quiet", 'q', FLAG_BOOL, F(registry_options, quiet), NULL, "Only the name, at the end" },
+    { NULL },
+};
+
+static const struct flag save_flags[] = {
+    { "output", 'o', FLAG_STR, F(save_options, output), "FILE", "Write to this file, not stdout" },
+    { NULL },
+};
+
+static const struct flag history_flags[] = {
+    { "format", 0, FLAG_STR, F(history_options, format), "FORM", "table, json, or a template" },
+    { "human", 'H', FLAG_BOOL, F(history_options, human), NULL, "As it is shown anyway" },
+    { "no-trunc", 0, FLAG_BOOL, F(history_options, no_trunc), NULL, "Do not shorten" },
+    { "quiet", 'q', FLAG_BOOL, F(history_options, quiet), NULL, "Ids only" },
+    { NULL },
+};
+
 static const struct flag prune_flags[] = {
     { "all", 'a', FLAG_BOOL, F(prune_options, all), NULL, "Also named ones" },
     { "filter", 0, FLAG_LIST, F(prune_options, filters), "NAME=VALUE", "label, label!" },
     { "force", 'f', FLAG_BOOL, F(prune_options, force), NULL, "Do not ask" },
+    { NULL },
+};
+
+static const struct flag image_prune_flags[] = {
+    { "all", 'a', FLAG_BOOL, F(prune_options, all), NULL, "Whatever no container uses" },
+    { "filter", 0, FLAG_LIST, F(prune_options, filters), "NAME=VALUE", "until, label, label!" },
+    { "force", 'f', FLAG_BOOL, F(prune_options, force), NULL, "Do not ask" },
+    { NULL },
+};
+
+static const struct flag login_flags[] = {
+    { "ca-file", 0, FLAG_STR, F(login_options, ca_file), "FILE", "Authorities to trust (PEM)" },
+    { "insecure", 0, FLAG_LIST, F(login_options, insecure), "HOST[:PORT]",
+      "A registry that may speak plain HTTP or show any certificate" },
+    { "password", 'p', FLAG_STR, F(login_options, password), "TEXT", "Password" },
+    { "password-stdin", 0, FLAG_BOOL, F(login_options, password_stdin), NULL,
+      "Read the password from stdin" },
+    { "username", 'u', FLAG_STR, F(login_options, username), "NAME", "User name" },
+    { NULL },
+};
+
+static const struct flag serve_flags[] = {
+    { "addr", 0, FLAG_STR, F(serve_options, address), "HOST:PORT",
+      "Where it listens (127.0.0.1:5000)" },
+    { "cert", 0, FLAG_STR, F(serve_options, certificate), "FILE", "Certificate: speak TLS" },
+    { "key", 0, FLAG_STR, F(serve_options, key), "FILE", "Its key" },
+    { "read-only", 0, FLAG_BOOL, F(serve_options, read_only), NULL, "Nothing may change" },
+    { "root", 0, FLAG_STR, F(serve_options, root), "DIR", "Its directory (this engine's)" },
+    { "users", 0, FLAG_STR, F(serve_options, users), "FILE",
+      "Who may come in, as htpasswd -B writes it" },
     { NULL },
 };
 
@@ -278,6 +337,29 @@ const struct command commands[] = {
       OPTIONS(rmi_options), rmi_command },
     { "tag", "image", NULL, "IMAGE NAME[:TAG]", "Give an image a further name", 2, 2, false, 1,
       no_flags, 0, tag_command },
+    { "pull", "image", NULL, "[FLAGS] NAME[:TAG|@DIGEST]", "Bring an image from its registry", 1, 1,
+      false, 1, registry_flags, OPTIONS(registry_options), pull_command },
+    { "push", "image", NULL, "[FLAGS] NAME[:TAG]", "Bring an image to its registry", 1, 1, false, 1,
+      registry_flags, OPTIONS(registry_options), push_command },
+    { "image copy", "image", NULL, "[FLAGS] SOURCE TARGET",
+      "Copy an image from one registry to another, without keeping it", 2, 2, false, 1,
+      registry_flags, OPTIONS(registry_options), copy_command },
+    { "save", "image", NULL, "[FLAGS] IMAGE...", "Write images to an archive", 1, -1, false, 1,
+      save_flags, OPTIONS(save_options), save_command },
+    { "history", "image", NULL, "[FLAGS] IMAGE", "Show how an image was made", 1, 1, false, 1,
+      history_flags, OPTIONS(history_options), history_command },
+    { "image inspect", "image", NULL, "[FLAGS] IMAGE...", "Show all about images", 1, -1, false, 1,
+      inspect_flags, OPTIONS(inspect_options), image_inspect_command },
+    { "image prune", "image", NULL, "[FLAGS]", "Remove images that nothing uses", 0, 0, false, 1,
+      image_prune_flags, OPTIONS(prune_options), image_prune_command },
+    { "image tree", "image", NULL, "", "List images with their platforms and shared sizes", 0, 0,
+      false, 1, no_flags, 0, image_tree_command },
+    { "login", NULL, NULL, "[FLAGS] [SERVER]", "Log in to a registry", 0, 1, false, 1, login_flags,
+      OPTIONS(login_options), login_command },
+    { "logout", NULL, NULL, "[SERVER]", "Log out of a registry", 0, 1, false, 1, no_flags, 0,
+      logout_command },
+    { "registry serve", "registry", NULL, "[FLAGS]", "Serve a registry until a signal comes", 0, 0,
+      false, 1, serve_flags, OPTIONS(serve_options), registry_serve_command },
     { "volume create", "volume", NULL, "[FLAGS] [NAME]", "Make a volume", 0, 1, false, 1,
       volume_create_flags, OPTIONS(volume_create_options), volume_create_command },
     { "volume inspect", "volume", NULL, "[FLAGS] VOLUME...", "Show all about volumes", 1, -1, false,

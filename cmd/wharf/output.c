@@ -206,11 +206,8 @@ void size_text(int64_t bytes, char *text, size_t size)
 
     for (; value >= 1000 && unit + 1 < ARRAY_SIZE(units); unit++)
         value /= 1000;
-    snprintf(text, size,
-             value < 10 && unit    ? "%.2f%s"
-             : value < 100 && unit ? "%.1f%s"
-                                   : "%.0f%s",
-             value, units[unit]);
+    /* three digits, and no exponent where they round up to four */
+    snprintf(text, size, value < 999 ? "%.3g%s" : "%.0f%s", value, units[unit]);
 }
 
 /* "1h30m10s" */

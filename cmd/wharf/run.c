@@ -8,6 +8,7 @@
 #include "cmd/wharf/cli.h"
 #include "cmd/wharf/mount.h"
 #include "cmd/wharf/terminal.h"
+#include "cmd/wharf/transfer.h"
 
 #define ENV_FILE_MAX (1u << 20)
 #define PROFILE_MAX  (1u << 20)
@@ -275,7 +276,8 @@ static int make_settings(const struct run_options *o, int argc, char **argv, con
     return host_settings(o, l, arena, s->host, e);
 }
 
-static int create(struct cli *cli, const struct run_options *o, int argc, char **argv, char *ret_id)
+static int create_once(struct cli *cli, const struct run_options *o, int argc, char **argv,
+                       char *ret_id)
 {
     auto_of(arena_free) struct arena *arena = arena_new(SETTINGS_ARENA_MAX);
     __attribute__((cleanup(lists_done))) struct lists lists = { 0 };
@@ -294,6 +296,37 @@ static int create(struct cli *cli, const struct run_options *o, int argc, char *
             err_code(&cli->e, r, "cannot write '%s'", o->cidfile);
     }
     return r;
+}
+
+static int pull_first(struct cli *cli, const struct run_options *o, const char *image)
+{
+    struct registry_options registry = { .quiet = o->quiet, .platform = o->platform };
+
+    cli->e = (struct wharf_error){ 0 };
+    return pull_image(cli, &registry, image, stderr);
+}
+
+/* An image that is not here is pulled, as docker does: progress goes to stderr. */
+static int create(struct cli *cli, const struct run_options *o, int argc, char **argv, char *ret_id)
+{
+    const char *when = o->pull ? o->pull : "missing";
+    int r = 0;
+
+    if (!streq(when, "missing") && !streq(when, "always") && !streq(when, "never"))
+        return err_invalid(&cli->e,
+                           "invalid pull option: '%.50s': must be one of \"always\", "
+                           "\"missing\" or \"never\"",
+                           when);
+    if (streq(when, "always"))
+        r = pull_first(cli, o, argv[0]);
+    if (r == 0)
+        r = create_once(cli, o, argc, argv, ret_id);
+    if (r != -ENOENT || !streq(when, "missing") || !str_after(cli->e.message, "No such image: "))
+        return r;
+    fprintf(stderr, "Unable to find image '%s' locally\n",
+            str_after(cli->e.message, "No such image: "));
+    r = pull_first(cli, o, argv[0]);
+    return r < 0 ? r : create_once(cli, o, argc, argv, ret_id);
 }
 
 int create_command(struct cli *cli, void *options, int argc, char **argv)

@@ -37,7 +37,7 @@ def test_exit_codes(wharf, command, code, text):
 
 
 def test_errors_of_wharf_are_125(wharf):
-    code, _, err = wharf.run("run", "nosuch", "true")
+    code, _, err = wharf.run("run", "--pull", "never", "nosuch", "true")
     assert code == 125 and "No such image: nosuch:latest" in err
     code, _, err = wharf.run("run", "--frob", "busybox")
     assert code == 125 and "unknown flag: --frob" in err
