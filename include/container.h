@@ -251,6 +251,11 @@ int container_resume(struct container *container, struct wharf_error *error);
 int container_update(struct container *container, const char *resources_json,
                      struct wharf_error *error);
 
+/* The same for its class of Intel RDT: lines of "schemata", or NULL. -EOPNOTSUPP: made without
+ * linux.intelRdt; -EPERM: the class is not its own but was there before. */
+int container_update_rdt(struct container *container, const char *l3_cache_schema,
+                         const char *mem_bw_schema, struct wharf_error *error);
+
 /* Removes a stopped container (a created one is killed first): poststop hooks, cgroup, state. With
  * `force` a running one is killed. The handle is then good for nothing but container_close.
  * -EBUSY: running, without force. */

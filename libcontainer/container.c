@@ -309,6 +309,24 @@ EXPORT int container_update(struct container *c, const char *resources_json, str
     return cgroup_apply(cg, resources, false, e);
 }
 
+EXPORT int container_update_rdt(struct container *c, const char *l3_cache_schema,
+                                const char *mem_bw_schema, struct wharf_error *e)
+{
+    const struct spec_intel_rdt wanted = { .l3_cache_schema = (char *)(uintptr_t)l3_cache_schema,
+                                           .mem_bw_schema = (char *)(uintptr_t)mem_bw_schema };
+    autoclose int mount = -1;
+
+    if (status_now(c) == CONTAINER_STOPPED)
+        return not_running(c, e);
+    if (!c->state.rdt)
+        return err_unsupported(e, "container '%s' was made without linux.intelRdt", c->id);
+    if (!c->state.rdt_made)
+        return err_set(e, -EPERM, WHARF_ERROR_CONFLICT,
+                       "linux.intelRdt: the class '%s' is not the container's own", c->state.rdt);
+    mount = rdt_open(&wanted, e);
+    return mount < 0 ? mount : rdt_update(mount, c->state.rdt, &wanted, e);
+}
+
 EXPORT int container_pids(struct container *c, pid_t **ret_pids, size_t *ret_count,
                           struct wharf_error *e)
 {

@@ -65,14 +65,21 @@ static int prepare_label(struct launch *l, struct arena *arena, struct wharf_err
     return 0;
 }
 
-static int check_process(const struct spec_process *p, const struct launch_options *options,
-                         struct wharf_error *e)
+/* crun's extension, which podman's --group-add keep-groups asks for: setgroups(2) is left out, so
+ * that the groups are the caller's, and what additionalGids says is not looked at. */
+static bool keeps_groups(const struct container_spec *spec)
+{
+    return spec_annotation(spec, "run.oci.keep_original_groups") != NULL;
+}
+
+static int check_process(const struct spec_process *p, const struct container_spec *spec,
+                         const struct launch_options *options, struct wharf_error *e)
 {
     if (p->args.count == 0 || !p->args.items[0][0])
         return err_invalid(e, "process.args: the program to run is missing");
     if (!p->cwd || p->cwd[0] != '/')
         return err_invalid(e, "process.cwd: '%s' is not an absolute path", p->cwd ? p->cwd : "");
-    if (!options->set_groups && p->user.additional_gids.count > 0)
+    if (!options->set_groups && p->user.additional_gids.count > 0 && !keeps_groups(spec))
         return err_invalid(e, "process.user.additionalGids: this user namespace does not allow "
                               "to set groups");
     if (p->user.additional_gids.count > NGROUPS_MAX)
@@ -84,12 +91,44 @@ static int check_process(const struct spec_process *p, const struct launch_optio
     return 0;
 }
 
-static int prepare_filter(const struct spec_seccomp *seccomp, const struct launch_options *options,
+static void remember(void *user, const char *name)
+{
+    const char **unknown = user;
+
+    *unknown = name;
+}
+
+static int prepare_filter(const struct container_spec *spec, const struct launch_options *options,
                           struct launch *l, struct wharf_error *e)
 {
     autoclose int cache = seccomp_open_cache(options->state_root);
 
-    return seccomp_compile(seccomp, cache, &l->filter, options->skipped, options->user, e);
+    return seccomp_compile(spec->linux_->seccomp, cache, &l->filter, options->skipped,
+                           options->user, e);
+}
+
+/* crun's extension run.oci.seccomp_fail_unknown_syscall. No cache: a filter in it no longer tells
+ * what was passed over when it was compiled. */
+static int prepare_strict_filter(const struct container_spec *spec, struct launch *l,
+                                 struct wharf_error *e)
+{
+    const char *unknown = NULL;
+    int r = seccomp_compile(spec->linux_->seccomp, -1, &l->filter, remember, &unknown, e);
+
+    if (r < 0 || !unknown)
+        return r;
+    seccomp_done(&l->filter);
+    return err_unsupported(e, "linux.seccomp: unknown system call '%s'", unknown);
+}
+
+static int prepare_seccomp(const struct container_spec *spec, const struct launch_options *options,
+                           struct launch *l, struct wharf_error *e)
+{
+    if (!spec->linux_->seccomp)
+        return 0;
+    return spec_annotation(spec, "run.oci.seccomp_fail_unknown_syscall")
+               ? prepare_strict_filter(spec, l, e)
+               : prepare_filter(spec, options, l, e);
 }
 
 /* May be executed by all and read by nobody. Made here because the owner counts: a process of a
@@ -123,22 +162,22 @@ int launch_prepare(const struct spec_process *process, const struct container_sp
     if (!l)
         return err_nomem(e);
     *l = (struct launch){ .process = process,
-                          .set_groups = options->set_groups,
+                          .set_groups = options->set_groups && !keeps_groups(spec),
                           .keep_fds = options->start->keep_fds,
                           .keep_count = options->start->keep_count,
                           .proc = -1,
                           .stub = -1 };
     for (int i = 0; i < 3; i++)
         l->stdio[i] = process->terminal ? -1 : options->start->stdio[i];
-    if ((r = check_process(process, options, e)) < 0 || (r = prepare_lists(l, arena, e)) < 0 ||
-        (r = prepare_label(l, arena, e)) < 0 ||
+    if ((r = check_process(process, spec, options, e)) < 0 ||
+        (r = prepare_lists(l, arena, e)) < 0 || (r = prepare_label(l, arena, e)) < 0 ||
         (r = capabilities_resolve(process->capabilities, &l->capabilities, &dropped, e)) < 0 ||
         (r = attributes_prepare(process, spec, options->first, arena, &l->attributes, e)) < 0)
         return r;
     if (spec->linux_->landlock &&
         (r = landlock_prepare(spec->linux_->landlock, arena, &l->landlock, e)) < 0)
         return r;
-    if (spec->linux_->seccomp && (r = prepare_filter(spec->linux_->seccomp, options, l, e)) < 0)
+    if ((r = prepare_seccomp(spec, options, l, e)) < 0)
         return r;
     r = new_stub_file(&l->stub, e);
     if (r < 0) {

@@ -151,6 +151,19 @@ int rdt_make(int mount, const char *name, const struct spec_intel_rdt *spec, str
     return r < 0 ? r : made;
 }
 
+int rdt_update(int mount, const char *name, const struct spec_intel_rdt *spec,
+               struct wharf_error *e)
+{
+    autoclose int group = path_open_plain(mount, name, O_RDONLY | O_DIRECTORY, 0);
+    autobuf struct buf lines = BUF(SCHEMATA_MAX);
+    int r;
+
+    if (group < 0)
+        return err_code(e, group, "linux.intelRdt: cannot open the class '%s'", name);
+    r = wanted_lines(spec, &lines, e);
+    return r < 0 ? r : fill(group, name, &lines, e);
+}
+
 int rdt_attach(int mount, const char *name, pid_t pid, struct wharf_error *e)
 {
     autoclose int group = path_open_plain(mount, name, O_RDONLY | O_DIRECTORY, 0);

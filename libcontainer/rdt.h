@@ -20,6 +20,10 @@ int rdt_plan(int mount, const char *name, const struct spec_intel_rdt *spec, str
 /* Makes (1) or checks (0) it; on failure nothing that was made is left. */
 int rdt_make(int mount, const char *name, const struct spec_intel_rdt *spec, struct wharf_error *e);
 
+/* Other schemata for a class that is ours. */
+int rdt_update(int mount, const char *name, const struct spec_intel_rdt *spec,
+               struct wharf_error *e);
+
 int rdt_attach(int mount, const char *name, pid_t pid, struct wharf_error *e);
 
 /* That it is gone already is no error. */

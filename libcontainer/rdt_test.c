@@ -96,6 +96,22 @@ static void a_failed_make_leaves_nothing(void **state)
     assert_int_equal(faccessat(mount, "half", F_OK, 0), -1);
 }
 
+static void a_class_of_ours_is_written_anew(void **state)
+{
+    struct spec_intel_rdt spec = { .l3_cache_schema = name("L3:0=3"),
+                                   .mem_bw_schema = name("MB:0=20") };
+    struct wharf_error e = { 0 };
+    autofree char *text = NULL;
+
+    (void)state;
+    assert_int_equal(rdt_update(mount, "ours", &spec, &e), -ENOENT);
+    assert_int_equal(mkdirat(mount, "ours", 0755), 0);
+    put("ours/schemata", "");
+    assert_int_equal(rdt_update(mount, "ours", &spec, &e), 0);
+    assert_true(file_read(mount, "ours/schemata", 64, &text) > 0);
+    assert_string_equal(text, "L3:0=3\nMB:0=20\n");
+}
+
 static void a_host_without_it_is_told_by_the_field(void **state)
 {
     struct spec_intel_rdt spec = { .clos_id = name("a") };
@@ -114,6 +130,7 @@ int main(void)
         cmocka_unit_test(a_class_of_anothers_is_compared),
         cmocka_unit_test(a_class_without_schemata_must_be_there),
         cmocka_unit_test(a_failed_make_leaves_nothing),
+        cmocka_unit_test(a_class_of_ours_is_written_anew),
         cmocka_unit_test(a_host_without_it_is_told_by_the_field),
     };
 

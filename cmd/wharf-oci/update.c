@@ -11,7 +11,8 @@ enum { RESOURCES_TEXT_MAX = 1 << 20 };
 
 DEFINE_AUTO(struct container, container_close)
 
-enum form { NUMBER, SIZE, WORDS, OBSOLETE };
+enum form { NUMBER, SIZE, WORDS, RDT, OBSOLETE };
+enum { L3_CACHE = UPDATE_OPTIONS - 2, MEM_BW }; /* these are no part of linux.resources */
 
 /* Where each number goes; the order is that of the options in options.c. */
 static const struct {
@@ -34,8 +35,8 @@ static const struct {
     { "kernel-memory", NULL, NULL, OBSOLETE },
     { "kernel-memory-tcp", NULL, NULL, OBSOLETE },
     { "pids-limit", "pids", "limit", NUMBER },
-    { "l3-cache-schema", NULL, "l3CacheSchema", WORDS },
-    { "mem-bw-schema", NULL, "memBwSchema", WORDS },
+    [L3_CACHE] = { "l3-cache-schema", NULL, NULL, RDT },
+    [MEM_BW] = { "mem-bw-schema", NULL, NULL, RDT },
 };
 
 static int add(json_t *resources, size_t i, const char *text, struct wharf_error *e)
@@ -43,11 +44,8 @@ static int add(json_t *resources, size_t i, const char *text, struct wharf_error
     json_t *group, *value;
     int64_t number;
 
-    if (table[i].form == OBSOLETE)
+    if (table[i].form == OBSOLETE || table[i].form == RDT)
         return 0;
-    if (!table[i].group)
-        return err_unsupported(e, "--%s: Intel RDT cannot be changed in a running container yet",
-                               table[i].option);
     if (table[i].form == WORDS)
         value = json_string(text);
     else if (parse_i64(text, INT64_MIN, INT64_MAX, &number) == 0 ||
@@ -99,5 +97,7 @@ int command_update(struct container_engine *engine, const struct options *o, str
 
     if (r == 0)
         r = o->resources ? from_file(o->resources, &resources, e) : from_options(o, &resources, e);
+    if (r == 0 && (o->update[L3_CACHE] || o->update[MEM_BW]))
+        r = container_update_rdt(c, o->update[L3_CACHE], o->update[MEM_BW], e);
     return r < 0 ? r : container_update(c, resources, e);
 }
