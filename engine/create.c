@@ -193,7 +193,7 @@ static int create_mounts(struct engine *en, struct principal who, struct record 
         code = mounts_write(&mounts, &r->mounts, e);
     if (code < 0 || !mounts_want_copy(&mounts))
         return code;
-    autoclose int root = container_mount_root(en, r->id, e);
+    autoclose int root = container_mount_root(en, r->id, NULL, e);
     return root < 0 ? root : mounts_copy_up(en, &mounts, root, e);
 }
 

@@ -201,9 +201,8 @@ static void test_messages(void **state)
 
 static void test_shim_config(void **state)
 {
-    struct shim_config config = { .id = "x",
-                                  .state_root = "/s",
-                                  .endpoint = "/e",
+    struct shim_config config = { .state_root = "/s",
+                                  .name = "x",
                                   .spec = "{}",
                                   .spec_len = 2,
                                   .generation = 7,
@@ -218,7 +217,8 @@ static void test_shim_config(void **state)
     assert_int_equal(fd_read_all(fd, &text), 0);
     close(fd);
     assert_int_equal(shim_config_decode(text.data, text.len, &got), 0);
-    assert_string_equal(got.id, "x");
+    assert_string_equal(got.name, "x");
+    assert_string_equal(got.health, "");
     assert_true(got.generation == 7 && got.tty == 1 && got.rows == 0);
     assert_string_equal(got.spec, "{}");
     for (size_t n = 0; n + 3 < text.len; n++) { /* cut anywhere before the specification */
@@ -231,13 +231,13 @@ static void test_shim_config(void **state)
 
 static void test_exit_file(void **state)
 {
-    struct shim_exit in = { 3, 137, 1234567890123, 1 }, out;
+    struct shim_exit in = { 3, 137, 1234567890123, 1, 1 }, out;
 
     assert_int_equal(shim_exit_read(dir, &out), -ENOENT);
     assert_int_equal(shim_exit_write(dir, &in), 0);
     assert_int_equal(shim_exit_read(dir, &out), 0);
     assert_true(out.generation == 3 && out.code == 137 && out.finished_ns == in.finished_ns &&
-                out.oom_killed == 1);
+                out.oom_killed == 1 && out.manual == 1);
     assert_int_equal(file_replace(dir, SHIM_EXIT_FILE, "3 13", 4, 0600, false), 0);
     assert_int_equal(shim_exit_read(dir, &out), -EBADMSG);
 }
@@ -249,7 +249,10 @@ static struct log_writer writer;
 static void log_write(const char *name, uint64_t max_size, uint64_t files,
                       const char *const *chunks)
 {
-    assert_int_equal(log_writer_open(&writer, dir, name, max_size, files), 0);
+    assert_int_equal(
+        log_writer_open(&writer, dir, name,
+                        &(struct log_options){ .max_size = max_size, .max_files = files }),
+        0);
     for (size_t i = 0; chunks[i]; i++)
         log_writer_add(&writer, LOG_STDOUT, chunks[i], strlen(chunks[i]));
     log_writer_close(&writer);
@@ -261,7 +264,7 @@ static void read_back(const char *name, uint64_t tail, struct buf *b)
     struct log_reader *reader;
     struct log_record record;
 
-    assert_int_equal(log_reader_open(&reader, dir, name, tail), 0);
+    assert_int_equal(log_reader_open(&reader, dir, name, LOG_DRIVER_JSON, tail), 0);
     while (log_reader_next(reader, &record) == 1) {
         assert_true(record.time_ns > 0);
         buf_add(b, record.text, record.len);
@@ -297,7 +300,7 @@ static void test_log_long_line(void **state)
     memset(line, 'x', 40000);
     memcpy(line + 40000, "\n", 2);
     log_write("long.log", 0, 1, (const char *const[]){ line, NULL });
-    assert_int_equal(log_reader_open(&reader, dir, "long.log", LOG_TAIL_ALL), 0);
+    assert_int_equal(log_reader_open(&reader, dir, "long.log", LOG_DRIVER_JSON, LOG_TAIL_ALL), 0);
     while (log_reader_next(reader, &record) == 1 && count < ARRAY_SIZE(lengths))
         lengths[count++] = record.len;
     log_reader_close(reader);
@@ -311,7 +314,9 @@ static void test_log_rotation(void **state)
     autobuf struct buf all = BUF(65536), tail = BUF(65536);
     autofree char *gone = NULL;
 
-    assert_int_equal(log_writer_open(&writer, dir, "r.log", 500, 3), 0);
+    assert_int_equal(log_writer_open(&writer, dir, "r.log",
+                                     &(struct log_options){ .max_size = 500, .max_files = 3 }),
+                     0);
     for (int i = 0; i < 40; i++) {
         char line[16];
         int n = snprintf(line, sizeof(line), "%02d\n", i);

@@ -18,7 +18,6 @@
 
 #include <sys/types.h>
 #include "base/buf.h"
-#include "base/json.h"
 
 #define EVENTS_FILE     "events"
 #define EVENTS_SIZE_MAX (1u << 20)
@@ -31,7 +30,7 @@
 struct event {
     int64_t owner, time_ns;
     const char *type, *action, *actor; /* "container", "die", the object's id */
-    const json_t *attributes;          /* strings by name */
+    const struct json_t *attributes;   /* jansson: strings by name */
     const char *text;                  /* the whole as docker's JSON, no newline */
     size_t len;
 };
@@ -39,7 +38,8 @@ struct event {
 /* The line of an event into `b`, with its newline; `attributes` is the text of a JSON object. */
 void event_format(struct buf *b, int64_t owner, const char *type, const char *action,
                   const char *actor, const char *attributes, int64_t time_ns);
-/* Appends a line to the file at `path`; its folder must be there. 0 or -errno. */
-int events_append(const char *path, const void *line, size_t len);
+/* Appends a line to the file at `path` below `dir` (AT_FDCWD); its folder must be there. 0 or
+ * -errno. */
+int events_append(int dir, const char *path, const void *line, size_t len);
 
 #endif

@@ -11,7 +11,6 @@
 #include "image.h"
 
 #define CONTAINERS_DIR "containers"
-#define SHIMS_DIR      "shims" /* below run: endpoints, named by id */
 #define STATE_DIR      "state" /* below run: libcontainer's */
 
 struct engine {
@@ -56,8 +55,11 @@ struct plan {
     struct user user;
     struct oci_input input;
 };
-/* The root as a detached mount: descriptor or -errno. */
-int container_mount_root(struct engine *en, const char *id, struct wharf_error *e);
+/* The root as a detached mount: descriptor or -errno. `lower` (may be NULL): what it is an overlay
+ * of,
+ * ':' between the directories. */
+int container_mount_root(struct engine *en, const char *id, struct buf *lower,
+                         struct wharf_error *e);
 int plan_make(struct engine *en, const struct record *r, int root_mount, const char *user,
               struct plan *ret, struct wharf_error *e);
 void plan_done(struct plan *plan);
@@ -73,15 +75,50 @@ int shim_call(int socket, const struct shim_message *m, struct shim_message *ret
 /* Connects, calls, closes. */
 int shim_ask(struct engine *en, const char *id, const struct shim_message *m,
              struct wharf_error *e);
-/* Starts a shim that waits for SHIM_START; its first connection and, for killing it, its pid.
- * root_mount, dir, alive: given to it. */
-int shim_spawn(struct engine *en, const char *id, const struct shim_config *config, int root_mount,
-               int dir, int alive, pid_t *ret_pid, struct wharf_error *e);
+/* A connection to the container's shim, which waits for SHIM_START: the one that somebody attached
+ * to already, or a new one (then *ret_pid is its pid, for killing it, else 0). The caller holds the
+ * change lock and knows that the container does not run. */
+int shim_ready(struct engine *en, const char *id, int dir, pid_t *ret_pid, struct wharf_error *e);
 /* The endpoint's path into `b` */
 void shim_endpoint(const struct engine *en, const char *id, struct buf *b);
 
+/* shim-config.c: everything but the specification; strings are the plan's or the record's. */
+int shim_configure(struct engine *en, const struct record *r, const struct plan *plan,
+                   struct shim_config *ret, struct wharf_error *e);
+int log_driver_parse(const struct settings_host *host, enum log_driver *ret, struct wharf_error *e);
+/* Checks --log-driver and --log-opt too, for create. */
+int log_configure(const struct settings_host *host, struct shim_config *c, struct wharf_error *e);
+enum shim_policy restart_policy(const struct settings_host *host);
+/* Attributes of its events but the name, as members of a JSON object. */
+void record_attributes(const struct record *r, const struct settings *s, struct buf *b);
+
+/* events.c: an event of any object; attributes: the text of a JSON object. */
+int engine_tell(struct engine *en, int64_t owner, const char *type, const char *action,
+                const char *actor, const char *attributes);
+
 /* wait.c: until the shim told of the end or is gone: 1 with its code, 0 gone, -ETIMEDOUT. */
 int shim_wait_end(int socket, int64_t timeout_ms, int64_t *ret_code);
+
+/* session.c: a connection to the container's shim, running or waiting; one that does not run is
+ * held under the change lock. */
+int shim_waiting(struct engine *en, const struct record *r, struct wharf_error *e);
+
+struct session {
+    int socket;
+    bool terminal;
+    struct exec_begun *exec; /* an exec object that starts when the socket comes; NULL: none */
+};
+
+/* exec.c */
+struct exec_begun {
+    struct engine *engine;
+    struct record record; /* of the container */
+    char id[ID_LENGTH + 1], *command;
+    int dir;                   /* the container's */
+    struct shim_message start; /* with the process document */
+};
+int exec_connected(struct exec_begun *x, int started, int fd, struct wharf_error *e);
+void exec_begun_free(struct exec_begun *x);
 
 /* session.c: takes the socket; `streams` become the message's descriptors. */
 int session_begin(int socket, struct session **ret, struct wharf_error *e);

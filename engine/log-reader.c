@@ -19,7 +19,7 @@
 
 struct log_reader {
     int dir, fd;
-    char name[80];
+    char name[LOG_NAME_MAX];
     unsigned number;   /* of the file that is open: 0 the current one, 1 NAME.1, ... */
     ino_t inode;       /* of the current one */
     size_t start, end; /* what is read and not given out: data[start..end) */
@@ -274,7 +274,7 @@ int log_time_parse(const char *text, size_t len, int64_t *ret_ns)
 
 static int open_number(struct log_reader *r, unsigned number)
 {
-    char name[96];
+    char name[LOG_NAME_MAX + 16];
 
     snprintf(name, sizeof(name), number ? "%s.%u" : "%s", r->name, number);
     int fd = openat(r->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -351,7 +351,8 @@ static int reader_seek_tail(struct log_reader *r, uint64_t tail)
     }
 }
 
-int log_reader_open(struct log_reader **ret, int dir, const char *name, uint64_t tail)
+int log_reader_open(struct log_reader **ret, int dir, const char *name, enum log_driver driver,
+                    uint64_t tail)
 {
     struct log_reader *r = malloc(sizeof(*r));
 

@@ -24,7 +24,8 @@ struct log_record {
 struct log_reader;
 
 /* Opens the log `name` in `dir`; one that does not exist yet is empty. 0 or -errno. */
-int log_reader_open(struct log_reader **ret, int dir, const char *name, uint64_t tail);
+int log_reader_open(struct log_reader **ret, int dir, const char *name, enum log_driver driver,
+                    uint64_t tail);
 void log_reader_close(struct log_reader *r);
 DEFINE_AUTO(struct log_reader, log_reader_close)
 

@@ -41,16 +41,22 @@ static int log_open_file(struct log_writer *w)
     return 0;
 }
 
-int log_writer_open(struct log_writer *w, int dir, const char *name, uint64_t max_size,
-                    uint64_t max_files)
+void log_name(char name[LOG_NAME_MAX], const char *id, enum log_driver driver)
+{
+    snprintf(name, LOG_NAME_MAX,
+             driver == LOG_DRIVER_LOCAL ? "local-logs/container.log" : "%.64s-json.log", id);
+}
+
+int log_writer_open(struct log_writer *w, int dir, const char *name, const struct log_options *o)
 {
     char last = '\n';
 
     /* member by member: clearing the whole would touch every page of it */
     w->dir = dir;
     w->fd = -1;
-    w->max_size = max_size;
-    w->max_files = MIN(MAX(max_files, (uint64_t)1), (uint64_t)LOG_FILES_LIMIT);
+    w->max_size = o->max_size;
+    w->max_files = MIN(MAX(o->max_files, (uint64_t)1), (uint64_t)LOG_FILES_LIMIT);
+    w->attrs = o->attrs;
     w->error = 0;
     w->part[LOG_STDOUT].len = w->part[LOG_STDERR].len = w->out_len = 0;
     snprintf(w->name, sizeof(w->name), "%s", name);
@@ -76,7 +82,7 @@ static void log_flush(struct log_writer *w)
 /* NAME.(n-1) -> NAME.n ... NAME -> NAME.1, the oldest first; the last one falls off. */
 static void log_rotate(struct log_writer *w)
 {
-    char from[96], to[96];
+    char from[LOG_NAME_MAX + 16], to[LOG_NAME_MAX + 16];
 
     w->fd = fd_close(w->fd);
     if (w->max_files == 1)
@@ -223,6 +229,17 @@ void log_writer_add(struct log_writer *w, enum log_stream stream, const char *da
         }
         data += take;
     }
+    log_flush(w);
+}
+
+const char *log_writer_part(const struct log_writer *w, enum log_stream stream, size_t *ret_len)
+{
+    *ret_len = w->part[stream].len;
+    return w->part[stream].text;
+}
+
+void log_writer_flush(struct log_writer *w)
+{
     log_flush(w);
 }
 

@@ -76,7 +76,7 @@ int engine_container_logs(struct engine *en, struct principal who, const char *r
         (watch < 0 || inotify_add_watch(watch, path, IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0))
         return err_sys(e, "cannot watch the log of container %s", r.id);
     snprintf(name, sizeof(name), "%s-json.log", r.id);
-    code = dir < 0 ? dir : log_reader_open(&reader, dir, name, logs->tail);
+    code = dir < 0 ? dir : log_reader_open(&reader, dir, name, LOG_DRIVER_JSON, logs->tail);
     if (code < 0)
         return err_code(e, code, "cannot read the log of container %s", r.id);
     bool past = false;

@@ -23,7 +23,7 @@
 
 bool record_is_running(const struct record *r)
 {
-    return r->state == STATE_RUNNING || r->state == STATE_PAUSED;
+    return r->state == STATE_RUNNING || r->state == STATE_PAUSED || r->state == STATE_RESTARTING;
 }
 
 int container_directory(struct engine *en, const char *id)
@@ -169,7 +169,31 @@ static int repair_locked(struct engine *en, struct record *r, struct wharf_error
     }
 }
 
-int record_repair(struct engine *en, struct record *r, bool locked, struct wharf_error *e)
+/* A shim that restarts its container or checks its health says what is true now; the others have no
+ * such file, and the record is right. */
+static void read_state(struct engine *en, struct record *r)
+{
+    char path[ID_LENGTH + sizeof(SHIM_STATE_FILE) + 2];
+    struct shim_state s;
+
+    if (!record_is_running(r))
+        return;
+    snprintf(path, sizeof(path), "%s/" SHIM_STATE_FILE, r->id);
+    if (shim_state_read(en->containers_fd, path, &s) < 0 || s.generation != (uint64_t)r->generation)
+        return;
+    r->restarts = s.restarts;
+    r->health = s.health;
+    if (s.restarts > 0 || s.phase == PHASE_RESTARTING) {
+        r->pid = s.pid;
+        r->started_ns = s.started_ns;
+        r->finished_ns = s.finished_ns;
+        r->exit_code = s.code;
+    }
+    if (s.phase == PHASE_RESTARTING)
+        r->state = STATE_RESTARTING;
+}
+
+static int repair(struct engine *en, struct record *r, bool locked, struct wharf_error *e)
 {
     struct record fresh = { 0 };
 
@@ -188,4 +212,13 @@ int record_repair(struct engine *en, struct record *r, bool locked, struct wharf
     record_done(r);
     *r = fresh;
     return is_settled(en, r) ? 0 : repair_locked(en, r, e);
+}
+
+int record_repair(struct engine *en, struct record *r, bool locked, struct wharf_error *e)
+{
+    int code = repair(en, r, locked, e);
+
+    if (code == 0)
+        read_state(en, r);
+    return code;
 }

@@ -3,11 +3,9 @@
  * size. Answers to session_kill and session_resize come in between and are passed over. */
 #include "engine/internal.h"
 
+#include <sys/mman.h>
+#include "base/fd.h"
 #include "base/str.h"
-
-struct session {
-    int socket;
-};
 
 int session_begin(int socket, struct session **ret, struct wharf_error *e)
 {
@@ -17,7 +15,7 @@ int session_begin(int socket, struct session **ret, struct wharf_error *e)
         fd_close(socket);
         return err_nomem(e);
     }
-    s->socket = socket;
+    *s = (struct session){ .socket = socket };
     *ret = s;
     return 0;
 }
@@ -52,22 +50,148 @@ int detach_keys_parse(const char *text, char ret[DETACH_KEYS_MAX], struct wharf_
     return 0;
 }
 
+/* ---- on descriptors -------------------------------------------------------------------------- */
+
+int engine_container_attach(struct engine *en, struct principal who, const char *reference,
+                            const struct engine_streams *streams, struct session **ret_session,
+                            struct wharf_error *e)
+{
+    autorecord struct record r = { 0 };
+    struct shim_message attach = { .op = SHIM_ATTACH };
+    int code = container_find(en, who, reference, &r, NULL, e);
+
+    if (code < 0)
+        return code;
+    if (!record_is_running(&r))
+        return err_set(e, -EBUSY, WHARF_ERROR_CONFLICT,
+                       "You cannot attach to a stopped container, start it first");
+    autoclose int fd = shim_connect(en, r.id, e);
+    streams_fill(streams, &attach);
+    code = fd < 0 ? fd : shim_call(fd, &attach, NULL, e);
+    if (code < 0)
+        return code;
+    engine_emit(en, &r, "attach", NULL);
+    return session_begin(take_fd(&fd), ret_session, e);
+}
+
+/* ---- on a client's socket -------------------------------------------------------------------- */
+
+/* A connection to the shim of a container in whatever state: one that does not run gets its shim
+ * now. */
+static int attachable(struct engine *en, struct principal who, const char *reference,
+                      struct record *ret, struct wharf_error *e)
+{
+    autoclose int lock = -1;
+    int code = container_find(en, who, reference, ret, NULL, e);
+
+    if (code < 0)
+        return code;
+    if (ret->state == STATE_PAUSED)
+        return err_set(e, -EBUSY, WHARF_ERROR_CONFLICT,
+                       "Container %s is paused, unpause the container before attach", ret->id);
+    if (!record_is_running(ret)) { /* once more, with nobody beside us who starts it */
+        struct record fresh = { 0 };
+
+        code = container_find(en, who, ret->id, &fresh, &lock, e);
+        if (code < 0)
+            return code;
+        record_done(ret);
+        *ret = fresh;
+    }
+    return shim_waiting(en, ret, e);
+}
+
+int shim_waiting(struct engine *en, const struct record *r, struct wharf_error *e)
+{
+    pid_t pid;
+
+    if (record_is_running(r))
+        return shim_connect(en, r->id, e);
+    autoclose int dir = container_directory(en, r->id);
+    return dir < 0 ? err_code(e, dir, "cannot open the directory of container %s", r->id)
+                   : shim_ready(en, r->id, dir, &pid, e);
+}
+
+static uint32_t stream_flags(const bool streams[3])
+{
+    return (streams[0] ? SHIM_STDIN : 0) | (streams[1] ? SHIM_STDOUT : 0) |
+           (streams[2] ? SHIM_STDERR : 0);
+}
+
+static int fill_attach(const struct record *r, const struct engine_attach *ask,
+                       struct shim_message *m, struct wharf_error *e)
+{
+    auto_of(arena_free) struct arena *arena = arena_new(SETTINGS_ARENA_MAX);
+    enum log_driver driver = LOG_DRIVER_JSON;
+    struct settings s;
+    int code = arena ? settings_read(r->settings, strlen(r->settings), arena, &s, e) : err_nomem(e);
+
+    if (code == 0 && ask->logs)
+        code = log_driver_parse(s.host, &driver, e);
+    if (code < 0)
+        return code;
+    if (ask->logs && driver == LOG_DRIVER_NONE)
+        return err_unsupported(e, "configured logging driver does not support reading");
+    m->op = SHIM_ATTACH;
+    m->flags = SHIM_HOLD | stream_flags(ask->streams);
+    if (!s.open_stdin)
+        m->flags &= ~(uint32_t)SHIM_STDIN;
+    m->flags |= (s.tty ? SHIM_TTY : 0) | (ask->raw ? SHIM_RAW : 0);
+    if (ask->logs || !ask->stream)
+        m->flags |= SHIM_LOGS | (ask->stream ? 0 : SHIM_LOGS_ONLY);
+    m->value[0] = ask->logs ? (int64_t)driver : LOG_DRIVER_NONE;
+    snprintf(m->text, sizeof(m->text), "%s", ask->detach_keys ? ask->detach_keys : "");
+    return 0;
+}
+
 int engine_container_attach_begin(struct engine *en, struct principal who, const char *reference,
                                   const struct engine_attach *attach, struct session **ret_session,
                                   struct wharf_error *e)
 {
-    return err_unsupported(e, "attaching a connection is not supported yet");
+    autorecord struct record r = { 0 };
+    struct shim_message m = { 0 };
+    autoclose int fd = attachable(en, who, reference, &r, e);
+    int code = fd < 0 ? fd : fill_attach(&r, attach, &m, e);
+
+    if (code == 0)
+        code = shim_call(fd, &m, NULL, e);
+    if (code == 0)
+        code = session_begin(take_fd(&fd), ret_session, e);
+    if (code < 0)
+        return code;
+    (*ret_session)->terminal = (m.flags & SHIM_TTY) != 0;
+    engine_emit(en, &r, "attach", NULL);
+    return 0;
+}
+
+static int early_memory(const void *early, size_t len, struct wharf_error *e)
+{
+    autoclose int memory = memfd_create("wharf-early", MFD_CLOEXEC);
+    int r = memory < 0 ? -errno : fd_write_all(memory, early, len);
+
+    return r < 0 ? err_code(e, r, "cannot hand over what the client sent") : take_fd(&memory);
 }
 
 int session_connect(struct session *s, int fd, const void *early, size_t early_len,
                     struct wharf_error *e)
 {
-    return err_unsupported(e, "attaching a connection is not supported yet");
+    struct shim_message attach = { .op = SHIM_CONNECT }, *m = s->exec ? &s->exec->start : &attach;
+    autoclose int memory = early_len > 0 ? early_memory(early, early_len, e) : -1;
+
+    if (early_len > 0 && memory < 0)
+        return memory;
+    size_t own = m->fd_count; /* the rest stays whose it is */
+    m->fds[m->fd_count++] = fd;
+    if (memory >= 0)
+        m->fds[m->fd_count++] = memory;
+    int r = shim_call(s->socket, m, NULL, e);
+    m->fd_count = own;
+    return s->exec ? exec_connected(s->exec, r, fd, e) : r;
 }
 
 bool session_has_terminal(const struct session *s)
 {
-    return false;
+    return s->terminal;
 }
 
 int engine_container_resize(struct engine *en, struct principal who, const char *reference,
@@ -129,6 +253,7 @@ void session_close(struct session *s)
 {
     if (!s)
         return;
+    exec_begun_free(s->exec);
     fd_close(s->socket);
     free(s);
 }

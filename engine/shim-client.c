@@ -126,10 +126,11 @@ static int listen_at(struct engine *en, const char *id, struct wharf_error *e)
     return take_fd(&fd);
 }
 
-/* given[i] becomes descriptor SHIM_FD_CONTROL + i. Sources are moved above the targets first. */
-static int spawn(struct engine *en, const int given[], pid_t *ret_pid, struct wharf_error *e)
+/* given[i] becomes descriptor SHIM_FD_CONTROL + i. Sources are above the targets. */
+static int spawn(struct engine *en, const char *id, const int given[], pid_t *ret_pid,
+                 struct wharf_error *e)
 {
-    char name[] = "wharf-shim", *argv[] = { name, NULL }, *env[] = { NULL };
+    char name[] = "wharf-shim", *argv[] = { name, (char *)id, NULL }, *env[] = { NULL };
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none, defaults;
@@ -156,29 +157,52 @@ static int spawn(struct engine *en, const int given[], pid_t *ret_pid, struct wh
     return 0;
 }
 
-int shim_spawn(struct engine *en, const char *id, const struct shim_config *config, int root_mount,
-               int dir, int alive, pid_t *ret_pid, struct wharf_error *e)
+/* A shim of its own; its first connection. The lock comes first: once we hold it, no shim of before
+ * can take our endpoint away. */
+static int shim_spawn(struct engine *en, const char *id, int dir, pid_t *ret_pid,
+                      struct wharf_error *e)
 {
     int given[SHIM_FD_END - SHIM_FD_CONTROL], pair[2], r = 0;
-    autoclose int listener = listen_at(en, id, e);
+    autoclose int alive = lock_take(en->root_fd, id, LOCK_ALIVE, true);
 
+    if (alive < 0)
+        return err_code(e, alive, "cannot lock container %s", id);
+    autoclose int listener = listen_at(en, id, e);
     if (listener < 0)
         return listener;
-    autoclose int memory = shim_config_seal(config);
-    if (memory < 0)
-        return err_code(e, memory, "cannot hand over the container's configuration");
+    autoclose int run = open(en->run, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (run < 0)
+        return err_sys(e, "cannot open '%s'", en->run);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return err_sys(e, "cannot make a socket");
     autoclose int ours = pair[0], theirs = pair[1];
-    const int wanted[] = { theirs, memory, listener, alive, dir, root_mount };
+    const int wanted[] = { theirs, run, listener, alive, dir };
+    _Static_assert(ARRAY_SIZE(wanted) == ARRAY_SIZE(given), "enum shim_fd names each");
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
         given[i] = fcntl(wanted[i], F_DUPFD_CLOEXEC, SHIM_FD_END);
         if (given[i] < 0 && r == 0)
             r = err_sys(e, "cannot hand descriptors to the shim");
     }
     if (r == 0)
-        r = spawn(en, given, ret_pid, e);
+        r = spawn(en, id, given, ret_pid, e);
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
         fd_close(given[i]);
     return r < 0 ? r : take_fd(&ours);
+}
+
+int shim_ready(struct engine *en, const char *id, int dir, pid_t *ret_pid, struct wharf_error *e)
+{
+    struct shim_message ask = { .op = SHIM_STATE }, answer = { 0 };
+
+    *ret_pid = 0;
+    if (lock_held(en->lock_file, id, LOCK_ALIVE)) {
+        autoclose int fd = shim_connect(en, id, NULL);
+        int r = fd < 0 ? fd : shim_call(fd, &ask, &answer, e);
+
+        if (r == -ETIMEDOUT)
+            return r;
+        if (r == 0 && answer.value[1] == 0)
+            return take_fd(&fd);
+    }
+    return shim_spawn(en, id, dir, ret_pid, e); /* one that is about to go is waited for */
 }

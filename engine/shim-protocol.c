@@ -162,25 +162,39 @@ int shim_failure(const struct shim_message *m, struct wharf_error *e)
 
 /* ---- configuration --------------------------------------------------------------------------- */
 
-#define CONFIG_HEAD "wharf-shim 1"
+#define CONFIG_HEAD "wharf-shim 2"
 
 static const struct {
     const char *key;
     size_t offset;
     bool number; /* uint64_t, else const char * */
 } config_keys[] = {
-    { "id", offsetof(struct shim_config, id), false },
     { "state-root", offsetof(struct shim_config, state_root), false },
-    { "endpoint", offsetof(struct shim_config, endpoint), false },
     { "generation", offsetof(struct shim_config, generation), true },
-    { "log-max-size", offsetof(struct shim_config, log_max_size), true },
-    { "log-max-files", offsetof(struct shim_config, log_max_files), true },
     { "rows", offsetof(struct shim_config, rows), true },
     { "columns", offsetof(struct shim_config, columns), true },
     { "tty", offsetof(struct shim_config, tty), true },
     { "open-stdin", offsetof(struct shim_config, open_stdin), true },
     { "stdin-once", offsetof(struct shim_config, stdin_once), true },
     { "auto-remove", offsetof(struct shim_config, auto_remove), true },
+    { "log-driver", offsetof(struct shim_config, log_driver), true },
+    { "log-max-size", offsetof(struct shim_config, log_max_size), true },
+    { "log-max-files", offsetof(struct shim_config, log_max_files), true },
+    { "log-compress", offsetof(struct shim_config, log_compress), true },
+    { "log-buffer", offsetof(struct shim_config, log_buffer), true },
+    { "log-attrs", offsetof(struct shim_config, log_attrs), false },
+    { "owner", offsetof(struct shim_config, owner), true },
+    { "name", offsetof(struct shim_config, name), false },
+    { "attributes", offsetof(struct shim_config, attributes), false },
+    { "policy", offsetof(struct shim_config, policy), true },
+    { "policy-max", offsetof(struct shim_config, policy_max), true },
+    { "lower", offsetof(struct shim_config, lower), false },
+    { "health", offsetof(struct shim_config, health), false },
+    { "health-interval", offsetof(struct shim_config, health_interval_ms), true },
+    { "health-timeout", offsetof(struct shim_config, health_timeout_ms), true },
+    { "health-start", offsetof(struct shim_config, health_start_ms), true },
+    { "health-start-interval", offsetof(struct shim_config, health_start_interval_ms), true },
+    { "health-retries", offsetof(struct shim_config, health_retries), true },
 };
 
 static void config_encode(const struct shim_config *config, struct buf *b)
@@ -192,7 +206,8 @@ static void config_encode(const struct shim_config *config, struct buf *b)
         if (config_keys[i].number)
             buf_printf(b, "%s=%" PRIu64, config_keys[i].key, *(const uint64_t *)at);
         else
-            buf_printf(b, "%s=%s", config_keys[i].key, *(const char *const *)at);
+            buf_printf(b, "%s=%s", config_keys[i].key,
+                       *(const char *const *)at ? *(const char *const *)at : "");
         buf_char(b, '\0');
     }
     buf_char(b, '\0');
@@ -235,7 +250,8 @@ static int config_set(struct shim_config *config, const char *line)
 
 int shim_config_decode(const char *text, size_t len, struct shim_config *ret)
 {
-    struct shim_config config = { 0 };
+    static const char empty[] = "";
+    struct shim_config config = { .state_root = empty };
     const char *p = text, *end = text + len;
 
     if (len < sizeof(CONFIG_HEAD) || memcmp(text, CONFIG_HEAD, sizeof(CONFIG_HEAD)) != 0)
@@ -244,48 +260,116 @@ int shim_config_decode(const char *text, size_t len, struct shim_config *ret)
         if (config_set(&config, p) < 0)
             return -EBADMSG;
     }
-    if (p >= end || !config.id || !config.state_root || !config.endpoint)
+    if (p >= end || !*config.state_root)
         return -EBADMSG;
+    for (size_t i = 0; i < ARRAY_SIZE(config_keys); i++) {
+        const char **at = (const char **)((char *)&config + config_keys[i].offset);
+
+        if (!config_keys[i].number && !*at)
+            *at = empty;
+    }
     config.spec = p + 1;
     config.spec_len = (size_t)(end - config.spec);
     *ret = config;
     return 0;
 }
 
-/* ---- exit status ----------------------------------------------------------------------------- */
+/* ---- files of numbers ------------------------------------------------------------------------ */
 
-/* Not synced to the disk: it must outlive processes, not the machine. After a power cut the
+#define NUMBERS_MAX 8
+
+/* None is synced to the disk: they must outlive processes, not the machine. After a power cut the
  * container counts as ended with an unknown status, which is true. */
-int shim_exit_write(int dirfd, const struct shim_exit *status)
+static int numbers_write(int dirfd, const char *name, const int64_t *number, size_t count)
 {
-    char line[128];
-    int n = snprintf(line, sizeof(line), "%" PRIu64 " %" PRId64 " %" PRId64 " %" PRId64 "\n",
-                     status->generation, status->code, status->finished_ns, status->oom_killed);
+    char line[NUMBERS_MAX * 21 + 1];
+    size_t len = 0;
 
-    return file_replace(dirfd, SHIM_EXIT_FILE, line, (size_t)n, 0600, false);
+    for (size_t i = 0; i < count; i++)
+        len += (size_t)snprintf(line + len, sizeof(line) - len, "%" PRId64 "%c", number[i],
+                                i + 1 < count ? ' ' : '\n');
+    return file_replace(dirfd, name, line, len, 0600, false);
 }
 
-int shim_exit_read(int dirfd, struct shim_exit *ret)
+static int numbers_read(int dirfd, const char *name, int64_t *ret, size_t count)
 {
     autofree char *text = NULL;
-    ssize_t n = file_read(dirfd, SHIM_EXIT_FILE, 256, &text);
-    int64_t number[4];
+    ssize_t n = file_read(dirfd, name, NUMBERS_MAX * 21 + 1, &text);
     char *p = text;
 
     if (n < 0)
         return (int)n;
-    for (size_t i = 0; i < ARRAY_SIZE(number); i++) {
-        char *stop = strchr(p, i + 1 < ARRAY_SIZE(number) ? ' ' : '\n');
+    for (size_t i = 0; i < count; i++) {
+        char *stop = strchr(p, i + 1 < count ? ' ' : '\n');
 
         if (!stop)
             return -EBADMSG;
         *stop = '\0';
-        if (parse_i64(p, INT64_MIN, INT64_MAX, &number[i]) < 0)
+        if (parse_i64(p, INT64_MIN, INT64_MAX, &ret[i]) < 0)
             return -EBADMSG;
         p = stop + 1;
     }
-    if (*p)
-        return -EBADMSG;
-    *ret = (struct shim_exit){ (uint64_t)number[0], number[1], number[2], number[3] };
-    return 0;
+    return *p ? -EBADMSG : 0;
+}
+
+int shim_exit_write(int dirfd, const struct shim_exit *s)
+{
+    int64_t n[] = { (int64_t)s->generation, s->code, s->finished_ns, s->oom_killed, s->manual };
+
+    return numbers_write(dirfd, SHIM_EXIT_FILE, n, ARRAY_SIZE(n));
+}
+
+int shim_exit_read(int dirfd, struct shim_exit *ret)
+{
+    int64_t n[5];
+    int r = numbers_read(dirfd, SHIM_EXIT_FILE, n, ARRAY_SIZE(n));
+
+    if (r == 0)
+        *ret = (struct shim_exit){ (uint64_t)n[0], n[1], n[2], n[3], n[4] };
+    return r;
+}
+
+int shim_state_write(int dirfd, const struct shim_state *s)
+{
+    int64_t n[] = { (int64_t)s->generation, s->phase,       s->pid,  s->restarts,
+                    s->started_ns,          s->finished_ns, s->code, s->health };
+
+    return numbers_write(dirfd, SHIM_STATE_FILE, n, ARRAY_SIZE(n));
+}
+
+int shim_state_read(int dirfd, const char *path, struct shim_state *ret)
+{
+    int64_t n[8];
+    int r = numbers_read(dirfd, path, n, ARRAY_SIZE(n));
+
+    if (r == 0)
+        *ret = (struct shim_state){ (uint64_t)n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7] };
+    return r;
+}
+
+#define EXEC_NAME_MAX (sizeof(SHIM_EXEC_DIR) + 80)
+static void exec_name(char name[EXEC_NAME_MAX], const char *id)
+{
+    snprintf(name, EXEC_NAME_MAX, SHIM_EXEC_DIR "/%.64s.state", id);
+}
+
+int shim_exec_write(int dirfd, const char *id, const struct shim_exec *s)
+{
+    int64_t n[] = { s->running, s->pid, s->code, s->ended_ns };
+    char name[EXEC_NAME_MAX];
+
+    exec_name(name, id);
+    return numbers_write(dirfd, name, n, ARRAY_SIZE(n));
+}
+
+int shim_exec_read(int dirfd, const char *id, struct shim_exec *ret)
+{
+    char name[EXEC_NAME_MAX];
+    int64_t n[4];
+
+    exec_name(name, id);
+    int r = numbers_read(dirfd, name, n, ARRAY_SIZE(n));
+    if (r == 0)
+        *ret = (struct shim_exec){ n[0], n[1], n[2], n[3] };
+    return r;
 }

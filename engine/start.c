@@ -53,7 +53,8 @@ int plan_make(struct engine *en, const struct record *r, int root_mount, const c
     return code;
 }
 
-int container_mount_root(struct engine *en, const char *id, struct wharf_error *e)
+int container_mount_root(struct engine *en, const char *id, struct buf *lower,
+                         struct wharf_error *e)
 {
     autoclose int dir = container_directory(en, id);
     struct image_store *images;
@@ -65,33 +66,12 @@ int container_mount_root(struct engine *en, const char *id, struct wharf_error *
         r = image_root_open(images, id, dir, &root, e);
     if (r < 0)
         return r;
+    const struct image_root_info *info = image_root_info(root);
+    for (size_t i = 0; lower && info->kind == IMAGE_ROOT_OVERLAY && i < info->lower_count; i++)
+        buf_printf(lower, "%s%s", i ? ":" : "", info->lower_paths[i]);
     r = image_root_mount(root, e);
     image_root_free(root);
     return r;
-}
-
-/* The log's bounds: --log-opt max-size, max-file; or none of it. */
-static int log_bounds(const struct settings_host *host, struct shim_config *config,
-                      struct wharf_error *e)
-{
-    config->log_max_size = LOG_MAX_SIZE_DEFAULT;
-    config->log_max_files = LOG_MAX_FILES_DEFAULT;
-    for (size_t i = 0; host->log && i < host->log->options.count; i++) {
-        const struct field_pair *o = &host->log->options.items[i];
-        int64_t size;
-
-        if (streq(o->key, "max-size") && streq(o->value, "-1"))
-            config->log_max_size = INT64_MAX;
-        else if (streq(o->key, "max-size") && parse_size(o->value, &size) == 0 && size > 0)
-            config->log_max_size = (uint64_t)size;
-        else if (!streq(o->key, "max-file") ||
-                 parse_u64(o->value, 1, LOG_FILES_LIMIT, &config->log_max_files) < 0)
-            return err_invalid(e, "log option '%s=%s' is not known to the json-file driver", o->key,
-                               o->value);
-    }
-    if (host->log && host->log->type && streq(host->log->type, "none"))
-        config->log_max_size = 0;
-    return 0;
 }
 
 /* What lies outside the record: devices, mounts, other containers. Descriptors in `fds` must live
@@ -113,21 +93,17 @@ static int plan_open(struct engine *en, const struct record *r, struct plan *pla
     return code < 0 ? code : join_open(en, &plan->settings, r->id, plan->arena, &plan->input, e);
 }
 
-/* A shim that is ready for SHIM_START: its socket. */
-static int prepare_shim(struct engine *en, struct record *r, const struct engine_streams *streams,
-                        int mount_fds[MOUNT_FDS_MAX + 1], pid_t *ret_pid, struct wharf_error *e)
+/* Configuration and root of the start, as the descriptors of a SHIM_START; flags: SHIM_TTY. */
+static int fill_start(struct engine *en, struct record *r, const struct engine_streams *streams,
+                      int mount_fds[MOUNT_FDS_MAX + 1], struct shim_message *start,
+                      struct wharf_error *e)
 {
     autoplan struct plan plan = { 0 };
-    autobuf struct buf spec = BUF(OCI_TEXT_MAX);
-    autobuf struct buf endpoint = BUF(8192);
-    autoclose int dir = container_directory(en, r->id);
+    autobuf struct buf spec = BUF(OCI_TEXT_MAX), lower = BUF(OCI_TEXT_MAX);
+    struct shim_config config;
+    autoclose int root = container_mount_root(en, r->id, &lower, e);
+    int code = root < 0 ? root : plan_make(en, r, root, NULL, &plan, e);
 
-    if (dir < 0)
-        return err_code(e, dir, "cannot open the directory of container %s", r->id);
-    autoclose int root = container_mount_root(en, r->id, e);
-    if (root < 0)
-        return root;
-    int code = plan_make(en, r, root, NULL, &plan, e);
     if (code < 0)
         return code;
     if (plan.settings.host->console_size.count == 2) {
@@ -141,32 +117,21 @@ static int prepare_shim(struct engine *en, struct record *r, const struct engine
     code = plan_open(en, r, &plan, mount_fds, e);
     if (code == 0)
         code = oci_config(&plan.input, plan.arena, &spec, e);
-    shim_endpoint(en, r->id, &endpoint);
-    char *state = arena_format(plan.arena, "%s/%s", en->run, STATE_DIR);
-    if (code == 0 && (!state || endpoint.error))
-        code = err_nomem(e);
-    struct shim_config config = {
-        .id = r->id,
-        .state_root = state,
-        .endpoint = endpoint.data,
-        .spec = spec.data,
-        .spec_len = spec.len,
-        .generation = (uint64_t)r->generation,
-        .rows = plan.input.rows,
-        .columns = plan.input.columns,
-        .tty = plan.settings.tty,
-        .open_stdin = plan.settings.open_stdin,
-        .stdin_once = plan.settings.stdin_once,
-        .auto_remove = r->auto_remove != 0,
-    };
     if (code == 0)
-        code = log_bounds(plan.settings.host, &config, e);
+        code = shim_configure(en, r, &plan, &config, e);
     if (code < 0)
         return code;
-    autoclose int alive = lock_take(en->root_fd, r->id, LOCK_ALIVE, true);
-    if (alive < 0)
-        return err_code(e, alive, "cannot lock container %s", r->id);
-    return shim_spawn(en, r->id, &config, root, dir, alive, ret_pid, e);
+    config.spec = spec.data;
+    config.spec_len = spec.len;
+    config.lower = lower.data;
+    autoclose int memory = shim_config_seal(&config);
+    if (memory < 0 || lower.error)
+        return err_code(e, MIN(memory, -ENOMEM), "cannot hand over the container's configuration");
+    start->fds[0] = take_fd(&memory);
+    start->fds[1] = take_fd(&root);
+    start->fd_count = 2;
+    start->flags = plan.settings.tty ? SHIM_TTY : 0;
+    return 0;
 }
 
 static void close_all(int (*fds)[MOUNT_FDS_MAX + 1])
@@ -175,22 +140,28 @@ static void close_all(int (*fds)[MOUNT_FDS_MAX + 1])
         close((*fds)[i]);
 }
 
+/* The shim comes to life while the specification is made. */
 static int run_shim(struct engine *en, struct record *r, const struct engine_streams *streams,
                     int *ret_socket, struct wharf_error *e)
 {
-    struct shim_message start = { .op = SHIM_START }, attach = { .op = SHIM_ATTACH }, answer;
+    __attribute__((cleanup(shim_message_done))) struct shim_message start = { .op = SHIM_START };
+    struct shim_message attach = { .op = SHIM_ATTACH }, answer;
+    autoclose int dir = container_directory(en, r->id);
     __attribute__((cleanup(close_all))) int mount_fds[MOUNT_FDS_MAX + 1] = { -1 };
     pid_t pid;
-    autoclose int fd = prepare_shim(en, r, streams, mount_fds, &pid, e);
-    int code = fd;
 
+    if (dir < 0)
+        return err_code(e, dir, "cannot open the directory of container %s", r->id);
+    autoclose int fd = shim_ready(en, r->id, dir, &pid, e);
+    int code = fd < 0 ? fd : fill_start(en, r, streams, mount_fds, &start, e);
     if (code >= 0 && streams) {
         streams_fill(streams, &attach);
+        attach.flags |= start.flags;
         code = shim_call(fd, &attach, NULL, e);
     }
     if (code >= 0)
         code = shim_call(fd, &start, &answer, e);
-    if (code == -ETIMEDOUT) { /* it must not start the container when it wakes up */
+    if (code == -ETIMEDOUT && pid > 0) { /* it must not start the container when it wakes up */
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
         container_sweep(en, r->id);
@@ -249,100 +220,8 @@ int engine_container_start(struct engine *en, struct principal who, const char *
     r.started_ns = time_now_ns();
     r.finished_ns = r.exit_code = 0;
     code = store_update(en->store, &r, e);
+    engine_emit(en, &r, "start", NULL);
     if (code == 0 && ret_session)
         code = session_begin(take_fd(&fd), ret_session, e);
     return code;
-}
-
-int engine_container_attach(struct engine *en, struct principal who, const char *reference,
-                            const struct engine_streams *streams, struct session **ret_session,
-                            struct wharf_error *e)
-{
-    autorecord struct record r = { 0 };
-    struct shim_message attach = { .op = SHIM_ATTACH };
-    int code = container_find(en, who, reference, &r, NULL, e);
-
-    if (code < 0)
-        return code;
-    if (!record_is_running(&r))
-        return err_set(e, -EBUSY, WHARF_ERROR_CONFLICT,
-                       "You cannot attach to a stopped container, start it first");
-    autoclose int fd = shim_connect(en, r.id, e);
-    streams_fill(streams, &attach);
-    code = fd < 0 ? fd : shim_call(fd, &attach, NULL, e);
-    return code < 0 ? code : session_begin(take_fd(&fd), ret_session, e);
-}
-
-/* ---- exec ------------------------------------------------------------------------------------ */
-
-static field_strings strings_of(const char *const *list)
-{
-    return (field_strings){ (char **)list, list ? strv_count(list) : 0 };
-}
-
-/* The process document in a memfd; users are looked up in the container's own root. */
-static int exec_document(struct engine *en, const struct record *r, const struct engine_exec *exec,
-                         const struct engine_streams *streams, struct wharf_error *e)
-{
-    char path[64];
-    autoplan struct plan plan = { 0 };
-    autobuf struct buf json = BUF(OCI_TEXT_MAX);
-    struct oci_exec process = {
-        .args = strings_of(exec->argv),
-        .env = strings_of(exec->env),
-        .working_dir = exec->working_dir,
-        .tty = exec->tty,
-        .privileged = exec->privileged,
-        .rows = streams ? streams->rows : 0,
-        .columns = streams ? streams->columns : 0,
-    };
-
-    snprintf(path, sizeof(path), "/proc/%lld/root", (long long)r->pid);
-    autoclose int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0)
-        return err_sys(e, "cannot look into container %s", r->id);
-    int code = plan_make(en, r, root, exec->user, &plan, e);
-    if (code == 0)
-        code = oci_process(&plan.input, &process, plan.arena, &json, e);
-    if (code < 0)
-        return code;
-    autoclose int memory = memfd_create("wharf-exec", MFD_CLOEXEC);
-    code = memory < 0 ? -errno : fd_write_all(memory, json.data, json.len);
-    if (code < 0 || lseek(memory, 0, SEEK_SET) < 0)
-        return err_code(e, code < 0 ? code : -errno, "cannot hand over the process document");
-    return take_fd(&memory);
-}
-
-int engine_container_exec(struct engine *en, struct principal who, const char *reference,
-                          const struct engine_exec *exec, const struct engine_streams *streams,
-                          struct session **ret_session, struct wharf_error *e)
-{
-    autorecord struct record r = { 0 };
-    struct shim_message m = { .op = SHIM_EXEC };
-    int code = container_find(en, who, reference, &r, NULL, e);
-
-    if (code < 0)
-        return code;
-    if (!exec->argv[0])
-        return err_invalid(e, "No exec command specified");
-    if (r.state == STATE_PAUSED)
-        return err_set(e, -EBUSY, WHARF_ERROR_CONFLICT,
-                       "Container %s is paused, unpause the container before exec", reference);
-    if (!record_is_running(&r))
-        return err_set(e, -ESRCH, WHARF_ERROR_CONFLICT, "Container %s is not running", r.id);
-    autoclose int document = exec_document(en, &r, exec, streams, e);
-    if (document < 0)
-        return document;
-    autoclose int fd = shim_connect(en, r.id, e);
-    if (fd < 0)
-        return fd;
-    m.fds[m.fd_count++] = document;
-    m.flags = exec->tty ? SHIM_TTY : 0;
-    m.value[0] = streams ? (int64_t)streams->rows : 0;
-    m.value[1] = streams ? (int64_t)streams->columns : 0;
-    streams_fill(exec->detach ? NULL : streams, &m);
-    code = shim_call(fd, &m, NULL, e);
-    if (code < 0 || !ret_session)
-        return MIN(code, 0);
-    return session_begin(take_fd(&fd), ret_session, e);
 }

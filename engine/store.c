@@ -46,9 +46,10 @@ static const struct {
 const char *state_name(enum state state)
 {
     static const char *const names[] = {
-        [STATE_CREATING] = "created",  [STATE_CREATED] = "created", [STATE_STARTING] = "created",
-        [STATE_RUNNING] = "running",   [STATE_PAUSED] = "paused",   [STATE_EXITED] = "exited",
-        [STATE_REMOVING] = "removing",
+        [STATE_CREATING] = "created",  [STATE_CREATED] = "created",
+        [STATE_STARTING] = "created",  [STATE_RUNNING] = "running",
+        [STATE_PAUSED] = "paused",     [STATE_EXITED] = "exited",
+        [STATE_REMOVING] = "removing", [STATE_RESTARTING] = "restarting",
     };
     return (unsigned)state < ARRAY_SIZE(names) ? names[state] : "dead";
 }

@@ -24,7 +24,8 @@ enum state {
     STATE_RUNNING,
     STATE_PAUSED,
     STATE_EXITED,
-    STATE_REMOVING, /* a removal is in progress, or was killed */
+    STATE_REMOVING,   /* a removal is in progress, or was killed */
+    STATE_RESTARTING, /* never stored: its shim will run it again (repair.c) */
 };
 const char *state_name(enum state state); /* docker's word */
 
@@ -44,6 +45,8 @@ struct record {
     int64_t auto_remove;
     char *mounts;     /* mounts.h as JSON; "" before they are known */
     int64_t revision; /* counts the changes of this record */
+    /* not stored, from the shim of a running one (repair.c): */
+    int64_t restarts, health; /* how often by its policy; enum shim_health */
 };
 
 void record_done(struct record *r);

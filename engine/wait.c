@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Waiting for a container's end. Its shim tells: nobody polls, and a thousand waiters cost nothing
- * until their own container ends. */
+/*
+ * Waiting for a container's end. Its shim tells: nobody polls, and a thousand waiters cost nothing
+ * until their own container ends. Who waits for the end of a run that is still to come waits at the
+ * shim that will run it, which is made for that; who waits for a removal watches the container's
+ * directory. Whatever is heard is only the reason to look at the record again.
+ */
 #include "engine/internal.h"
 
 #include <poll.h>
+#include <sys/inotify.h>
 #include "base/fd.h"
 #include "base/str.h"
 
@@ -51,57 +56,199 @@ int shim_wait_end(int socket, int64_t timeout_ms, int64_t *ret_code)
     }
 }
 
-int engine_container_wait(struct engine *en, struct principal who, const char *reference,
-                          enum engine_wait_condition condition, int64_t *ret_code,
-                          struct wharf_error *e)
+struct engine_wait {
+    struct engine *engine;
+    struct principal who;
+    enum engine_wait_condition condition;
+    char id[ID_LENGTH + 1];
+    int64_t generation; /* of the start before the one whose end counts */
+    int fd;             /* the shim, or what tells that the container's files go */
+    bool watches;       /* the latter */
+    bool locked;        /* the next look is under the change lock */
+    bool heard, over;
+    int64_t code;
+};
+
+static void wait_forget(struct engine_wait *w)
+{
+    w->fd = fd_close(w->fd);
+    w->watches = false;
+}
+
+/* 1: registered with its shim. 0: that one is just going, look again. */
+static int wait_for_shim(struct engine_wait *w, const struct record *r)
 {
     struct shim_message m = { .op = SHIM_WAIT };
-    char id[ID_LENGTH + 1] = "";
-    int64_t told = 0;
-    bool heard = false;
 
-    if (condition != WAIT_NOT_RUNNING)
-        return err_unsupported(e, "this wait condition is not supported yet");
-    for (;;) {
-        autorecord struct record r = { 0 };
-        int code = container_find(en, who, id[0] ? id : reference, &r, NULL, heard ? NULL : e);
+    w->fd = shim_waiting(w->engine, r, NULL);
+    if (w->fd >= 0 && shim_call(w->fd, &m, NULL, NULL) == 0)
+        return 1;
+    wait_forget(w);
+    poll(NULL, 0, 5);
+    return 0;
+}
 
-        if (code == -ENOENT && heard) { /* --rm: it went with its end */
-            *ret_code = told;
-            return 0;
-        }
-        if (code < 0)
-            return code;
-        if (!record_is_running(&r)) {
-            *ret_code = r.exit_code;
-            return 0;
-        }
-        memcpy(id, r.id, sizeof(id));
-        autoclose int fd = shim_connect(en, r.id, NULL);
-        if (fd >= 0 && shim_send(fd, &m) == 0 && shim_wait_end(fd, -1, &told) == 1)
-            heard = true;
-        else
-            poll(NULL, 0, 10); /* between the shim's end and its lock's */
+/* 1: whatever is removed from its directory will be heard. */
+static int wait_for_removal(struct engine_wait *w, struct wharf_error *e)
+{
+    autofree char *path = str_format("%s/%s/%s", w->engine->root, CONTAINERS_DIR, w->id);
+
+    w->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (!path || w->fd < 0)
+        return err_sys(e, "cannot wait for the removal of container %s", w->id);
+    if (inotify_add_watch(w->fd, path, IN_DELETE | IN_DELETE_SELF) < 0) {
+        wait_forget(w);
+        return errno == ENOENT ? 0 : err_sys(e, "cannot watch '%s'", path);
     }
+    w->watches = true;
+    return 1;
+}
+
+/* It does not run, or its record is gone. Has what is waited for happened? */
+static bool is_over(const struct engine_wait *w, const struct record *r)
+{
+    switch (w->condition) {
+    case WAIT_NOT_RUNNING:
+        return true;
+    case WAIT_NEXT_EXIT:
+        return w->heard || (r->state == STATE_EXITED && r->generation > w->generation);
+    default:
+        return false;
+    }
+}
+
+/* One look: 2 with the code: it is so. 1: registered. 0: look again. */
+static int wait_look(struct engine_wait *w, const char *reference, int64_t *ret_code,
+                     struct wharf_error *e)
+{
+    autorecord struct record r = { 0 };
+    autoclose int lock = -1;
+    bool first = !w->id[0], removed = w->condition == WAIT_REMOVED;
+    int code = container_find(w->engine, w->who, reference, &r, w->locked ? &lock : NULL, e);
+
+    if (code == -ENOENT && !first && (removed || w->heard)) { /* --rm: it went with its end */
+        *ret_code = w->code;
+        return 2;
+    }
+    if (code < 0)
+        return code;
+    if (first) {
+        memcpy(w->id, r.id, sizeof(w->id));
+        w->generation = record_is_running(&r) ? r.generation - 1 : r.generation;
+    }
+    if (!record_is_running(&r)) {
+        w->code = w->heard ? w->code : r.exit_code;
+        if (is_over(w, &r)) {
+            *ret_code = w->code;
+            return 2;
+        }
+        if (removed && (!r.auto_remove || w->heard))
+            return wait_for_removal(w, e);
+        if (!w->locked) { /* its shim is made now: by us alone */
+            w->locked = true;
+            return 0;
+        }
+    } else if (w->heard && w->condition != WAIT_REMOVED) {
+        *ret_code = w->code; /* it was run again meanwhile */
+        return 2;
+    }
+    w->locked = false;
+    return wait_for_shim(w, &r);
+}
+
+static int wait_register(struct engine_wait *w, const char *reference, int64_t *ret_code,
+                         struct wharf_error *e)
+{
+    int r;
+
+    do
+        r = wait_look(w, w->id[0] ? w->id : reference, ret_code, e);
+    while (r == 0);
+    return r;
 }
 
 int engine_wait_begin(struct engine *en, struct principal who, const char *reference,
                       enum engine_wait_condition condition, struct engine_wait **ret,
                       struct wharf_error *e)
 {
-    return err_unsupported(e, "waiting beside other things is not supported yet");
+    auto_of(engine_wait_end) struct engine_wait *w = calloc(1, sizeof(*w));
+
+    if (!w)
+        return err_nomem(e);
+    *w = (struct engine_wait){ .engine = en, .who = who, .condition = condition, .fd = -1 };
+    int r = wait_register(w, reference, &w->code, e);
+    if (r < 0)
+        return r;
+    w->over = r == 2;
+    *ret = take_ptr(&w);
+    return 0;
 }
 
 int engine_wait_fd(const struct engine_wait *w)
 {
-    return -1;
+    return w->fd;
+}
+
+/* What came through the descriptor: whether it is time to look again. */
+static bool wait_heard(struct engine_wait *w)
+{
+    struct pollfd p = { w->fd, POLLIN, 0 };
+    struct shim_message m;
+    char events[4096];
+
+    if (poll(&p, 1, 0) <= 0)
+        return false;
+    if (w->watches) {
+        ssize_t n = read(w->fd, events, sizeof(events));
+
+        w->locked = true; /* who removes it holds the lock to the end */
+        return n > 0;
+    }
+    if (shim_receive(w->fd, &m) <= 0)
+        return true;
+    shim_message_done(&m);
+    if (m.op != SHIM_EXITED)
+        return false;
+    w->heard = true;
+    w->code = m.value[0];
+    return true;
 }
 
 int engine_wait_next(struct engine_wait *w, int64_t *ret_code, struct wharf_error *e)
 {
-    return err_unsupported(e, "waiting beside other things is not supported yet");
+    if (!w->over) {
+        if (!wait_heard(w))
+            return 0;
+        wait_forget(w);
+        int r = wait_register(w, w->id, &w->code, e);
+        if (r < 0)
+            return r;
+        w->over = r == 2;
+    }
+    if (w->over)
+        *ret_code = w->code;
+    return w->over;
 }
 
 void engine_wait_end(struct engine_wait *w)
 {
+    if (!w)
+        return;
+    fd_close(w->fd);
+    free(w);
+}
+
+int engine_container_wait(struct engine *en, struct principal who, const char *reference,
+                          enum engine_wait_condition condition, int64_t *ret_code,
+                          struct wharf_error *e)
+{
+    auto_of(engine_wait_end) struct engine_wait *w = NULL;
+    int r = engine_wait_begin(en, who, reference, condition, &w, e);
+
+    while (r == 0 && (r = engine_wait_next(w, ret_code, e)) == 0) {
+        struct pollfd p = { w->fd, POLLIN, 0 };
+
+        poll(&p, 1, -1);
+    }
+    return MIN(r, 0);
 }

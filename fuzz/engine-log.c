@@ -35,10 +35,11 @@ static void write_and_read(const uint8_t *data, size_t size)
 
     assert(mkdtemp(name));
     autoclose int dir = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert(log_writer_open(&writer, dir, "log", 0, 1) == 0);
+    assert(log_writer_open(&writer, dir, "log", &(struct log_options){ .max_files = 1 }) == 0);
     log_writer_add(&writer, LOG_STDOUT, (const char *)data, size);
     log_writer_close(&writer);
-    assert(writer.error == 0 && log_reader_open(&reader, dir, "log", LOG_TAIL_ALL) == 0);
+    assert(writer.error == 0 &&
+           log_reader_open(&reader, dir, "log", LOG_DRIVER_JSON, LOG_TAIL_ALL) == 0);
     while (log_reader_next(reader, &record) == 1)
         buf_add(&back, record.text, record.len);
     log_reader_close(reader);

@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(text, data, size);
     text[size] = '\0';
     if (shim_config_decode(text, size, &config) == 0) {
-        assert(config.id > text && config.id < text + size);
+        assert(config.state_root > text && config.state_root < text + size);
         assert(config.spec + config.spec_len == text + size);
     }
     return 0;

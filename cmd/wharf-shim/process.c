@@ -7,8 +7,9 @@
 #include "cmd/wharf-shim/shim.h"
 
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -22,30 +23,40 @@ static struct process *process_of_out(struct source *s, int stream)
                               (size_t)stream * sizeof(struct source));
 }
 
-/* Reads one chunk. 1: there may be more; 0: nothing now; -1: the end of the stream. */
-static int read_chunk(struct shim *shim, struct process *p, int stream)
+static void pass_on(struct shim *shim, struct process *p, int stream, size_t len)
 {
-    ssize_t n = read(p->out[stream].fd, shim->chunk, sizeof(shim->chunk));
+    if (p->health) {
+        health_output(p->health, shim->chunk, len);
+        return;
+    }
+    if (p->logged && shim->log_open)
+        log_writer_add(&shim->log, stream == 0 ? LOG_STDOUT : LOG_STDERR, shim->chunk, len);
+    client_output(shim, p, stream, shim->chunk, len);
+}
 
-    if (n < 0 && errno == EINTR)
-        return 1;
+/* Reads one chunk: its length; 0: nothing now; -1: the end of the stream. */
+static ssize_t read_chunk(struct shim *shim, struct process *p, int stream)
+{
+    ssize_t n;
+
+    do
+        n = read(p->out[stream].fd, shim->chunk, sizeof(shim->chunk));
+    while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EAGAIN)
         return 0;
     if (n <= 0) /* EIO: the last process closed the terminal (tty_ioctl(4)) */
         return -1;
-    if (p->logged && shim->log_open)
-        log_writer_add(&shim->log, stream == 0 ? LOG_STDOUT : LOG_STDERR, shim->chunk, (size_t)n);
-    connection_output(shim, p, stream, shim->chunk, (size_t)n);
-    return 1;
+    pass_on(shim, p, stream, (size_t)n);
+    return n;
 }
 
 static void out_ready(struct shim *shim, struct process *p, int stream)
 {
-    if (connection_is_full(shim, p, stream))
+    if (client_is_full(shim, p, stream))
         source_watch(shim, &p->out[stream], 0);
     else if (read_chunk(shim, p, stream) < 0)
         source_close(shim, &p->out[stream]);
-    else if (connection_is_full(shim, p, stream))
+    else if (client_is_full(shim, p, stream))
         source_watch(shim, &p->out[stream], 0);
     check_end(shim, p);
 }
@@ -63,7 +74,7 @@ static void stderr_ready(struct shim *shim, struct source *s, uint32_t events)
 void process_flow(struct shim *shim, struct process *p)
 {
     for (int i = 0; i < 2; i++) {
-        if (!connection_is_full(shim, p, i))
+        if (!client_is_full(shim, p, i))
             source_watch(shim, &p->out[i], EPOLLIN);
     }
     check_end(shim, p);
@@ -77,7 +88,7 @@ static void in_ready(struct shim *shim, struct source *s, uint32_t events)
     if (events & (EPOLLERR | EPOLLHUP))
         source_close(shim, &p->in);
     p->input_full = false;
-    connection_input_flow(shim, p);
+    client_input_flow(shim, p);
 }
 
 static void exit_ready(struct shim *shim, struct source *s, uint32_t events)
@@ -97,40 +108,81 @@ static void exit_ready(struct shim *shim, struct source *s, uint32_t events)
     check_end(shim, p);
 }
 
-/* What a dead process left in its pipes is read; a pipe that a survivor of it holds open counts as
- * dry as soon as it is empty. */
-static bool is_dry(struct shim *shim, struct process *p)
+/* What a dead process left in its pipes is read, whoever is slow: that is bounded by the pipe. One
+ * that a survivor of it holds open counts as dry as soon as it is empty, or has given what can have
+ * been in it. */
+static void read_dry(struct shim *shim, struct process *p)
 {
     for (int i = 0; i < 2; i++) {
-        int more = 1;
+        ssize_t n = 1;
 
-        while (p->out[i].fd >= 0 && more > 0 && !connection_is_full(shim, p, i))
-            more = read_chunk(shim, p, i);
-        if (p->out[i].fd >= 0 && connection_is_full(shim, p, i))
-            return false;
+        for (size_t sum = 0; p->out[i].fd >= 0 && n > 0 && sum <= STREAM_PIPE; sum += (size_t)n)
+            n = read_chunk(shim, p, i);
         source_close(shim, &p->out[i]);
     }
-    /* the last chunk may still wait for a slow client */
-    return !connection_is_full(shim, p, 0) && !connection_is_full(shim, p, 1);
+}
+
+/* An exec is told of where it can be asked for; a health check is not. */
+static void exec_ended(struct shim *shim, struct process *p)
+{
+    struct shim_exec state = { .code = p->code, .ended_ns = epoch_ns() };
+    char extra[ID_LENGTH + 48];
+
+    if (p->health) {
+        health_checked(shim, p->health, p->code);
+        return;
+    }
+    if (p->recorded)
+        shim_exec_write(SHIM_FD_DIR, p->id, &state);
+    client_process_ended(shim, p);
+    snprintf(extra, sizeof(extra), "\"execID\":\"%s\",\"exitCode\":\"%d\"", p->id, p->code);
+    shim_emit(shim, "exec_die", extra);
 }
 
 static void check_end(struct shim *shim, struct process *p)
 {
-    if (!p->ended || shim->done || !is_dry(shim, p))
+    if (!p->ended || !p->handle)
         return;
+    read_dry(shim, p);
     if (p == &shim->init) {
-        shim_finish(shim);
+        shim_ended(shim);
         return;
     }
-    connection_tell_end(shim, p);
     for (struct process **at = &shim->execs; *at; at = &(*at)->next) {
         if (*at == p) {
             *at = p->next;
             break;
         }
     }
+    exec_ended(shim, p);
     process_free(shim, p);
-    free(p);
+    p->next = shim->gone; /* events of this round may still point into it */
+    shim->gone = p;
+}
+
+void process_sweep(struct shim *shim)
+{
+    while (shim->gone) {
+        struct process *p = shim->gone;
+
+        shim->gone = p->next;
+        free(p);
+    }
+}
+
+void process_end_execs(struct shim *shim)
+{
+    while (shim->execs) {
+        struct process *p = shim->execs;
+        int status = 0;
+
+        /* the kernel killed it with the container; only a shared pid namespace lets it live on */
+        if (!p->ended && container_process_wait(p->handle, &status, 1000, NULL) < 0)
+            container_process_kill(p->handle, SIGKILL, NULL);
+        p->code = p->ended ? p->code : 128 + SIGKILL;
+        p->ended = true;
+        check_end(shim, p);
+    }
 }
 
 void process_free(struct shim *shim, struct process *p)
@@ -139,7 +191,9 @@ void process_free(struct shim *shim, struct process *p)
     source_close(shim, &p->out[1]);
     source_close(shim, &p->in);
     source_watch(shim, &p->exit, 0); /* the pidfd is the handle's */
-    container_process_close(p->handle);
+    p->exit.fd = -1;
+    if (p != &shim->init) /* that one is the container's */
+        container_process_close(p->handle);
     p->handle = NULL;
 }
 
@@ -182,6 +236,8 @@ static int stream_pipe(int ours, int *ret_ours, int *ret_theirs)
     if (pipe2(fds, O_CLOEXEC) < 0)
         return -errno;
     fcntl(fds[ours], F_SETFL, O_NONBLOCK | (ours ? O_WRONLY : O_RDONLY));
+    if (!ours)
+        fcntl(fds[ours], F_SETPIPE_SZ, STREAM_PIPE);
     *ret_ours = fds[ours];
     *ret_theirs = fds[!ours];
     return 0;
@@ -224,7 +280,7 @@ static int process_begin(struct shim *shim, struct process *p)
     return r;
 }
 
-int process_start_init(struct shim *shim, struct wharf_error *e)
+int process_start_init(struct shim *shim, int root_fd, struct wharf_error *e)
 {
     struct container_start_options options = CONTAINER_START_OPTIONS;
     auto_ends struct ends ends = { { -1, -1, -1 } };
@@ -240,16 +296,15 @@ int process_start_init(struct shim *shim, struct wharf_error *e)
         r = make_streams(p, shim->config.open_stdin, &ends, e);
     if (r == 0) {
         memcpy(options.stdio, ends.fd, sizeof(ends.fd));
-        options.root_fd = SHIM_FD_ROOT;
-        r = container_run(shim->engine, shim->config.id, spec, &options, &shim->container, e);
+        options.root_fd = root_fd;
+        r = container_run(shim->engine, shim->id, spec, &options, &shim->container, e);
     }
     container_spec_free(spec);
-    if (r < 0)
+    if (r < 0) {
+        process_free(shim, p);
         return r;
-    close(SHIM_FD_ROOT);
+    }
     ends_close(&ends);
-    /* without the memory controller there is nothing to tell */
-    shim->oom_watched = container_events_fd(shim->container, CONTAINER_EVENT_OOM, NULL) >= 0;
     p->handle = container_init(shim->container);
     if (p->tty)
         r = take_terminal(p, e);
@@ -259,8 +314,9 @@ int process_start_init(struct shim *shim, struct wharf_error *e)
     if (r < 0) {
         process_free(shim, p);
         container_delete(shim->container, 1, NULL);
+        container_close(shim->container);
+        shim->container = NULL;
     }
-    malloc_trim(0); /* the specification is most of what was ever allocated */
     return r;
 }
 
@@ -320,35 +376,83 @@ static int exec_run(struct shim *shim, struct process *p, const char *json, stru
     return r;
 }
 
-int process_start_exec(struct shim *shim, struct connection *c, struct shim_message *m,
-                       struct wharf_error *e)
+static struct process *exec_new(void)
 {
-    autobuf struct buf json = BUF(SHIM_CONFIG_MAX);
-    auto_ends struct ends ends = { { -1, -1, -1 } };
     struct process *p = malloc(sizeof(*p));
 
-    if (!p)
-        return err_nomem(e);
-    process_init(p);
-    p->tty = m->flags & SHIM_TTY;
-    p->one_input = true;
-    int r = m->fd_count > 0 ? fd_read_all(m->fds[0], &json) : -EBADMSG;
-    if (r < 0)
-        err_code(e, r, "exec: cannot read the process document");
-    if (r == 0 && !p->tty) {
-        pass_pipes(m, &ends);
-        r = exec_streams(p, m, &ends, e);
-    }
-    if (r == 0)
-        r = exec_run(shim, p, json.data, &ends, e);
+    if (p)
+        process_init(p);
+    return p;
+}
+
+/* It runs: into the list, or away with it. */
+static int exec_begin(struct shim *shim, struct process *p, int r, struct process **ret)
+{
     if (r < 0) {
         process_free(shim, p);
         free(p);
         return r;
     }
-    process_resize(p, (uint64_t)m->value[0], (uint64_t)m->value[1]);
     p->next = shim->execs;
     shim->execs = p;
-    c->process = p;
+    *ret = p;
     return process_begin(shim, p);
+}
+
+/* An exec object: its start is on disk before its end can be. */
+static void exec_record(struct process *p)
+{
+    struct shim_exec state = { .running = 1, .pid = container_process_pid(p->handle) };
+
+    p->recorded = shim_exec_write(SHIM_FD_DIR, p->id, &state) == 0;
+}
+
+int process_start_exec(struct shim *shim, struct shim_message *m, struct process **ret,
+                       struct wharf_error *e)
+{
+    autobuf struct buf json = BUF(SHIM_CONFIG_MAX);
+    auto_ends struct ends ends = { { -1, -1, -1 } };
+    struct process *p = exec_new();
+
+    if (!p)
+        return err_nomem(e);
+    p->tty = m->flags & SHIM_TTY;
+    p->one_input = true;
+    snprintf(p->id, sizeof(p->id), "%.64s", m->text);
+    int r = m->fd_count > 0 ? fd_read_all(m->fds[0], &json) : -EBADMSG;
+    if (r < 0)
+        err_code(e, r, "exec: cannot read the process document");
+    if (r == 0 && !p->tty) {
+        if (!(m->flags & SHIM_SOCKET))
+            pass_pipes(m, &ends);
+        r = exec_streams(p, m, &ends, e);
+    }
+    if (r == 0)
+        r = exec_run(shim, p, json.data, &ends, e);
+    if (r == 0) {
+        process_resize(p, (uint64_t)m->value[0], (uint64_t)m->value[1]);
+        if (m->flags & SHIM_RECORD)
+            exec_record(p);
+    }
+    return exec_begin(shim, p, r, ret);
+}
+
+int process_start_check(struct shim *shim, const char *document, struct process **ret,
+                        struct wharf_error *e)
+{
+    auto_ends struct ends ends = { { -1, -1, -1 } };
+    struct process *p = exec_new();
+
+    if (!p)
+        return err_nomem(e);
+    int r = null_input(&ends.fd[0]);
+    if (r == 0)
+        r = stream_pipe(0, &p->out[0].fd, &ends.fd[1]);
+    if (r == 0) {
+        ends.fd[2] = fcntl(ends.fd[1], F_DUPFD_CLOEXEC, SHIM_FD_END);
+        r = exec_run(shim, p, document, &ends, e);
+    } else {
+        err_code(e, r, "cannot make the streams of the process");
+    }
+    return exec_begin(shim, p, r, ret);
 }

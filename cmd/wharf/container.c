@@ -27,7 +27,7 @@ int exec_command(struct cli *cli, void *options, int argc, char **argv)
     int r = terminal_streams((bool[]){ o->interactive && !o->detach, true, true }, o->tty,
                              o->detach_keys, &streams, &cli->e);
     if (r == 0 && !o->detach && o->tty)
-        terminal_hold_signals();
+        terminal_hold(o->interactive);
     if (r == 0)
         r = engine_container_exec(cli->engine, cli->who, argv[0], &exec,
                                   o->detach ? NULL : &streams, o->detach ? NULL : &session,
@@ -35,6 +35,7 @@ int exec_command(struct cli *cli, void *options, int argc, char **argv)
     if (r < 0) {
         int code = wharf_error_exit(&cli->e);
 
+        terminal_restore();
         cli_fail(cli);
         return code == 126 || code == 127 ? code : 1;
     }
@@ -91,9 +92,11 @@ int start_command(struct cli *cli, void *options, int argc, char **argv)
     if (terminal_streams((bool[]){ o->interactive, true, true }, tty, o->detach_keys, &streams,
                          &cli->e) < 0)
         return cli_fail(cli);
-    terminal_hold_signals();
-    if (engine_container_start(cli->engine, cli->who, argv[0], &streams, &session, &cli->e) < 0)
+    terminal_hold(tty && o->interactive);
+    if (engine_container_start(cli->engine, cli->who, argv[0], &streams, &session, &cli->e) < 0) {
+        terminal_restore();
         return cli_fail(cli);
+    }
     return stay(cli, argv[0], session, tty, tty && o->interactive);
 }
 
@@ -106,9 +109,11 @@ int attach_command(struct cli *cli, void *options, int argc, char **argv)
 
     if (terminal_streams((bool[]){ true, true, true }, tty, o->detach_keys, &streams, &cli->e) < 0)
         return cli_fail(cli);
-    terminal_hold_signals();
-    if (engine_container_attach(cli->engine, cli->who, argv[0], &streams, &session, &cli->e) < 0)
+    terminal_hold(tty);
+    if (engine_container_attach(cli->engine, cli->who, argv[0], &streams, &session, &cli->e) < 0) {
+        terminal_restore();
         return cli_fail(cli);
+    }
     return stay(cli, argv[0], session, tty, tty);
 }
 

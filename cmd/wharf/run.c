@@ -344,6 +344,7 @@ static int run_failed(struct cli *cli)
 {
     int code = wharf_error_exit(&cli->e);
 
+    terminal_restore();
     fprintf(stderr, "wharf: %s\n\nRun 'wharf run --help' for more information\n", cli->e.message);
     return code == 126 || code == 127 ? code : EXIT_WHARF;
 }
@@ -379,7 +380,7 @@ int run_command(struct cli *cli, void *options, int argc, char **argv)
         fflush(stdout);
     }
     if (!o->detach)
-        terminal_hold_signals();
+        terminal_hold(o->tty && o->interactive);
     int r = engine_container_start(cli->engine, cli->who, id, o->detach ? NULL : &streams,
                                    o->detach ? NULL : &session, &cli->e);
     if (r < 0)

@@ -75,23 +75,36 @@ static void all_signals(sigset_t *set)
         sigdelset(set, not_passed[i]);
 }
 
-void terminal_hold_signals(void)
+/* The one terminal that a program has, as it was before raw mode. */
+static struct termios saved;
+static bool is_raw;
+
+void terminal_restore(void)
+{
+    if (is_raw)
+        tcsetattr(STDIN_FILENO, TCSANOW, &saved);
+    is_raw = false;
+}
+
+static void raw_mode(void)
+{
+    struct termios raw;
+
+    if (is_raw || tcgetattr(STDIN_FILENO, &saved) < 0)
+        return;
+    raw = saved;
+    cfmakeraw(&raw);
+    is_raw = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+}
+
+void terminal_hold(bool raw)
 {
     sigset_t set;
 
     all_signals(&set);
     sigprocmask(SIG_BLOCK, &set, NULL);
-}
-
-static void raw_mode(struct termios *saved)
-{
-    struct termios raw;
-
-    if (tcgetattr(STDIN_FILENO, saved) < 0)
-        return;
-    raw = *saved;
-    cfmakeraw(&raw);
-    tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+    if (raw)
+        raw_mode();
 }
 
 static void pass_signal(struct session *s, int fd, bool tty, bool forward)
@@ -111,7 +124,6 @@ static void pass_signal(struct session *s, int fd, bool tty, bool forward)
 
 int64_t terminal_session(struct session *s, bool tty, bool raw, bool forward, bool *ret_detached)
 {
-    struct termios saved;
     sigset_t set;
     enum session_event event = SESSION_NOTHING;
     int64_t code = 0;
@@ -119,9 +131,8 @@ int64_t terminal_session(struct session *s, bool tty, bool raw, bool forward, bo
     all_signals(&set);
     autoclose int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     struct pollfd p[] = { { signals, POLLIN, 0 }, { session_fd(s), POLLIN, 0 } };
-    raw = raw && isatty(STDIN_FILENO);
     if (raw)
-        raw_mode(&saved);
+        raw_mode();
     while (event == SESSION_NOTHING) {
         if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
             break;
@@ -130,8 +141,7 @@ int64_t terminal_session(struct session *s, bool tty, bool raw, bool forward, bo
         if (p[1].revents)
             session_next(s, &event, &code);
     }
-    if (raw)
-        tcsetattr(STDIN_FILENO, TCSANOW, &saved);
+    terminal_restore();
     *ret_detached = event == SESSION_DETACHED;
     session_close(s);
     return event == SESSION_LOST ? -1 : code;

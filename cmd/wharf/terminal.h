@@ -12,8 +12,11 @@
 int terminal_streams(const bool wanted[3], bool tty, const char *keys, struct engine_streams *ret,
                      struct wharf_error *e);
 
-/* Signals are held back from here on, so that none is lost between start and session. */
-void terminal_hold_signals(void);
+/* Signals are held back from here on, so that none is lost between start and session; `raw`: and the
+ * terminal, if it is one, passes on what is typed, of which nothing may be lost either. When there
+ * will be no session it is restored. */
+void terminal_hold(bool raw);
+void terminal_restore(void);
 
 /* Until the process ends or is detached from: its exit code, or -1 when the shim is gone.
  * Takes the session. */
