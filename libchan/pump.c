@@ -144,7 +144,7 @@ static void run_copy(struct pump *p)
     chan_msg_free(m);
 }
 
-int pump_rehome(struct attachment *a, struct wharf_error *e)
+int pump_rehome(struct chan **end, bool is_tx, struct wharf_error *e)
 {
     struct pump p = { .run = run_copy, .fd = -1 };
     struct chan_tx *tx;
@@ -153,13 +153,13 @@ int pump_rehome(struct attachment *a, struct wharf_error *e)
 
     if (r < 0)
         return err_code(e, r, "cannot re-home a channel");
-    if (a->kind == ATTACHED_TX) {
-        p.tx = tx_of_chan(a->chan);
+    if (is_tx) {
+        p.tx = tx_of_chan(*end);
         p.rx = rx;
-        p.shared = atomic_load(&a->chan->tx_refs) > 1;
+        p.shared = atomic_load(&(*end)->tx_refs) > 1;
     } else {
         p.tx = tx;
-        p.rx = rx_of_chan(a->chan);
+        p.rx = rx_of_chan(*end);
     }
     r = pump_start(&p, e);
     if (r < 0) {
@@ -167,7 +167,7 @@ int pump_rehome(struct attachment *a, struct wharf_error *e)
         chan_rx_unref(rx);
         return r;
     }
-    a->chan = a->kind == ATTACHED_TX ? chan_of_tx(tx) : chan_of_rx(rx);
+    *end = is_tx ? chan_of_tx(tx) : chan_of_rx(rx);
     return 0;
 }
 

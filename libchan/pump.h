@@ -15,8 +15,8 @@ int pump_to_fd(struct attachment *a, int *ret);
  */
 int pump_from_fd(struct attachment *a, struct wharf_error *e);
 
-/* Gives an attached channel end a fresh pipe in its place, and lets a thread move the messages: for
+/* Puts a fresh pipe's end in the place of an attached one, and lets a thread move the messages: for
  * ends that are bound to a session already, or shared. */
-int pump_rehome(struct attachment *a, struct wharf_error *e);
+int pump_rehome(struct chan **end, bool is_tx, struct wharf_error *e);
 
 #endif

@@ -119,14 +119,17 @@ static void settle_adopted(struct chan_session *s, struct chan *c)
 
 /* ---- attachments of a message that is to be sent ---- */
 
-static int claim_end(struct attachment *a, struct chan *end, bool is_tx, struct wharf_error *e)
+/* An end that cannot move, as it came by a session or has other holders, gets a pipe and a pump. */
+static int claim_end(struct chan_session *s, struct chan **end, bool is_tx, struct wharf_error *e)
 {
-    int r = chan_claim(end, is_tx);
+    int r = chan_claim(*end, is_tx);
 
-    if (r == -EXDEV && a->kind != ATTACHED_STREAM) {
-        r = pump_rehome(a, e);
+    if (r == -EXDEV && s->options.no_threads)
+        return err_unsupported(e, "a channel that belongs elsewhere cannot pass without a thread");
+    if (r == -EXDEV) {
+        r = pump_rehome(end, is_tx, e);
         if (r == 0)
-            r = chan_claim(a->chan, is_tx);
+            r = chan_claim(*end, is_tx);
     }
     return r;
 }
@@ -142,11 +145,14 @@ static int claim_attachment(struct chan_session *s, struct attachment *a, struct
         r = pump_from_fd(a, e);
     }
     if (r == 0 && a->kind == ATTACHED_TX)
-        r = claim_end(a, a->chan, true, e);
+        r = claim_end(s, &a->chan, true, e);
     if (r == 0 && (a->kind == ATTACHED_RX || (a->kind == ATTACHED_STREAM && a->source)))
-        r = claim_end(a, a->source, false, e);
-    if (r == 0 && a->kind == ATTACHED_STREAM && a->sink)
-        r = claim_end(a, a->sink, true, e);
+        r = claim_end(s, &a->source, false, e);
+    if (r == 0 && a->kind == ATTACHED_STREAM && a->sink) {
+        r = claim_end(s, &a->sink, true, e);
+        if (r < 0 && a->source)
+            chan_unclaim(a->source);
+    }
     return r;
 }
 

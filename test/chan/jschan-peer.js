@@ -50,7 +50,10 @@ var answers = {
 function serve() {
   var server = jschan.spdyServer({ plain: true, ssl: false, key: '-', cert: '-' }), open = 0;
 
-  server.on('connection', function(socket) { socket.socket = socket; }); // as jschan finds it under TLS
+  server.on('connection', function(socket) {
+    socket.socket = socket; // where jschan finds it under TLS
+    socket.setNoDelay(true);
+  });
   server.on('session', function(session) {
     session.on('channel', function(channel) {
       var n = 0;
@@ -77,6 +80,7 @@ function repeat(n, each, done) {
 function call() {
   var session = jschan.spdyClientSession({ host: host, port: port, spdy: { plain: true, ssl: false } });
   var top = session.WriteChannel();
+  session.agent._spdyState.socket.setNoDelay(true);
 
   function ask(message, got) {
     var ret = top.ReadChannel();

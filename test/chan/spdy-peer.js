@@ -280,6 +280,7 @@ async function call (peer) {
 }
 
 function join (socket, isServer) {
+  if (scheme === 'tcp') socket.setNoDelay(true)
   const connection = transport.connection.create(socket, { protocol: 'spdy', isServer })
   connection.start(3.1)
   const peer = new Peer(connection, !isServer)
