@@ -44,8 +44,9 @@
  * Errors. 0 or a count on success, a negative errno on failure; see wharf-error.h. A failed create
  * leaves nothing behind.
  *
- * Needs Linux 5.12 (mount_setattr). What this kernel or build lacks is told by container_has() and, if a spec
- * demands it, refused with WHARF_ERROR_UNSUPPORTED: nothing in a spec is ever dropped in silence.
+ * Needs Linux 5.12 (mount_setattr). What this kernel or build lacks is told by container_has() and,
+ * if a spec demands it, refused with WHARF_ERROR_UNSUPPORTED: nothing in a spec is ever dropped in
+ * silence.
  */
 #ifndef CONTAINER_H
 #define CONTAINER_H

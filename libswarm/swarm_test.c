@@ -223,7 +223,7 @@ static void compositions(void **state)
         { "box (box", NULL, "column 5: a parenthesis is never closed" },
         { "box )", NULL, "column 5: a parenthesis was never opened" },
         { "box 'a", NULL, "column 5: a quote is never closed" },
-        { "box | crate", NULL, "column 7: no such service: 'crate'" },
+        { "box | trunk", NULL, "column 7: no such service: 'trunk'" },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
