@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * image-pull STORE REFERENCE [PLATFORM]: pulls an image and says what it is; image-push, the same
- * program under its other name, pushes one. CA=FILE and INSECURE=HOST:PORT in the environment tell
- * whom to trust. Built against image.h, libimage and libimage-remote alone.
+ * program under its other name, pushes one. CA=FILE, INSECURE=HOST:PORT, MIRROR=URL and
+ * REGISTRY_AUTH in the environment tell whom to trust and who we are. Built against image.h,
+ * libimage and libimage-remote alone.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ int main(int argc, char **argv)
 {
     struct image_remote_options options = { .size = sizeof(options), .progress = show_progress };
     const char *insecure[] = { getenv("INSECURE"), NULL };
+    const char *mirrors[] = { getenv("MIRROR"), NULL };
     struct wharf_error e = { 0 };
     struct image_store *store = NULL;
     struct image *image = NULL;
@@ -32,6 +34,8 @@ int main(int argc, char **argv)
     }
     options.insecure = insecure;
     options.ca_file = getenv("CA");
+    options.registry_auth = getenv("REGISTRY_AUTH");
+    options.mirrors = getenv("MIRROR") ? mirrors : NULL;
     options.platform = argc > 3 ? argv[3] : NULL;
     r = image_store_open(&store, argv[1], NULL, &e);
     if (r == 0 && push)

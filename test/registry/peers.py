@@ -32,9 +32,10 @@ def wait_for(port):
 
 
 class Peer:
-    """docker-registry of Debian; `auth` with user u and password p, `tls` with a CA of its own."""
+    """docker-registry of Debian; `auth` with user u and password p, `tls` with a CA of its own, `tokens`: those
+    of a TokenServer at the port, signed by its algorithm."""
 
-    def __init__(self, port, auth=False, tls=False):
+    def __init__(self, port, auth=False, tls=False, tokens=None):
         self.host = f"127.0.0.1:{port}"
         lines = ["version: 0.1",
                  "storage: {filesystem: {rootdirectory: /tmp/w/registry}, delete: {enabled: true}}"]
@@ -49,6 +50,9 @@ class Peer:
             with open("passwords", "w") as f:
                 f.write(run("htpasswd", "-Bbn", "u", "p").stdout)
             lines.append("auth: {htpasswd: {realm: r, path: /tmp/w/passwords}}")
+        if tokens:
+            lines.append(f"auth: {{token: {{realm: '{tokens.url}', service: registry, issuer: tokens, "
+                         "rootcertbundle: /tmp/w/token.pem}}")
         with open("registry.yml", "w") as f:
             f.write("\n".join(lines) + "\n")
         self.process = subprocess.Popen(["docker-registry", "serve", "registry.yml"],
