@@ -178,6 +178,30 @@ int registry_mount(const struct registry *r, const char *from, const char *name,
     return fsync(to) < 0 ? -errno : 0;
 }
 
+/* The image store that shares the directory may need what the pool has: it collects by itself. */
+static bool is_shared(const struct registry *r)
+{
+    return faccessat(r->pool, "../oci-layout", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int registry_mount_any(const struct registry *r, const char *name, const struct digest *digest)
+{
+    char pooled[DIGEST_PATH_MAX];
+    struct stat st;
+    autoclose int to = -1;
+
+    /* a second link: some repository has it. What only an image store has is nobody's to ask for */
+    digest_path(digest, pooled);
+    if (fstatat(r->pool, pooled, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink < 2)
+        return -ENOENT;
+    to = registry_open_dir(r, name, "blobs", true);
+    if (to < 0)
+        return to;
+    if (linkat(r->pool, pooled, to, digest->text, 0) < 0 && errno != EEXIST)
+        return -errno;
+    return fsync(to) < 0 ? -errno : 0;
+}
+
 int registry_drop(const struct registry *r, const char *name, const char *kind,
                   const struct digest *digest)
 {
@@ -187,7 +211,8 @@ int registry_drop(const struct registry *r, const char *name, const char *kind,
 
     digest_path(digest, pooled);
     /* a link made meanwhile keeps the content: only the pool's name for it may be lost */
-    if (code == 0 && fstatat(r->pool, pooled, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 1)
+    if (code == 0 && !is_shared(r) && fstatat(r->pool, pooled, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        st.st_nlink == 1)
         unlinkat(r->pool, pooled, 0);
     return code;
 }

@@ -36,6 +36,8 @@ int registry_adopt(const struct registry *r, int dir, const char *upload, const 
 /* NAME/_blobs gets what FROM/_blobs has. -ENOENT. */
 int registry_mount(const struct registry *r, const char *from, const char *name,
                    const struct digest *digest);
+/* The same from whichever repository has it. */
+int registry_mount_any(const struct registry *r, const char *name, const struct digest *digest);
 /* Removes uploads of a repository that nobody has touched for too long. */
 void registry_expire_uploads(const struct registry *r, const char *name);
 /* Removes content from a repository, and from the pool when it was the last to hold it. */

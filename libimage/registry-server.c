@@ -111,7 +111,11 @@ struct registry_call *registry_begin(struct registry *r, const struct registry_r
     c->reply.headers = BUF(64 << 10);
     c->reply.text = BUF(64 << 20);
     reply_header(c, "Docker-Distribution-Api-Version: registry/2.0");
-    c->target = strdup(rest && strlen(rest) < REGISTRY_TARGET_MAX ? rest : "?");
+    if (strlen(q->target) > REGISTRY_TARGET_MAX) {
+        reply_error(c, 414, "UNSUPPORTED", "the request's target is too long");
+        rest = NULL;
+    }
+    c->target = strdup(rest ? rest : "");
     if (!c->target) {
         registry_call_free(c);
         return NULL;

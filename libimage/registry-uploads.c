@@ -72,9 +72,11 @@ static bool try_mount(struct registry_call *c)
 {
     autofree char *digest = call_parameter(c, "mount", 0), *from = call_parameter(c, "from", 0);
 
-    return digest && from && registry_name_valid(from) &&
-           digest_parse(&c->digest, digest, "", NULL) == 0 &&
-           registry_mount(c->r, from, c->name, &c->digest) == 0;
+    if (!digest || digest_parse(&c->digest, digest, "", NULL) < 0)
+        return false;
+    if (!from)
+        return registry_mount_any(c->r, c->name, &c->digest) == 0;
+    return registry_name_valid(from) && registry_mount(c->r, from, c->name, &c->digest) == 0;
 }
 
 static void blob_created(struct registry_call *c)

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -173,8 +174,10 @@ def test_mount_end_11(server):
     r = server.ask("POST", f"/v2/to/b/blobs/uploads/?mount={digest}&from=from/a", b"")
     assert r.status == 201 and r.headers["Location"] == f"/v2/to/b/blobs/{digest}"
     assert server.ask("GET", r.headers["Location"]).body == b"data"
-    for query in (f"mount={digest}", f"mount={digest}&from=none", "mount=x&from=from/a"):
+    for query in (f"mount={digest}&from=none", "mount=x&from=from/a", f"mount={archives.digest(b'no')}"):
         assert server.ask("POST", f"/v2/c/blobs/uploads/?{query}", b"").status == 202
+    assert server.ask("POST", f"/v2/d/blobs/uploads/?mount={digest}", b"").status == 201
+    assert server.ask("GET", f"/v2/d/blobs/{digest}").body == b"data"
     assert server.ask("DELETE", f"/v2/from/a/blobs/{digest}").status == 202
     assert server.ask("GET", f"/v2/to/b/blobs/{digest}").body == b"data"
 
@@ -276,6 +279,85 @@ def test_referrers_end_12(server):
     assert r.headers["OCI-Filters-Applied"] == "artifactType"
     assert server.ask("DELETE", f"/v2/a/manifests/{first.digest}").status == 202
     assert [d["digest"] for d in ask()[1]] == [second.digest]
+
+
+def test_referrers_in_pages(server):
+    """The filter comes first, then the page; the Link carries both on."""
+    subject = archives.digest(b"s")
+    pointer = {"mediaType": MANIFEST, "digest": subject, "size": 3}
+    for i in range(6):
+        kind = "application/x+json" if i % 2 else "other"
+        server.manifest("a", f"r{i}", image(server, "a", artifactType=kind, subject=pointer, annotations={"i": f"{i}"}))
+    path, seen = f"/v2/a/referrers/{subject}?artifactType=application%2Fx%2Bjson&n=2", []
+    while path:
+        r = server.ask("GET", path)
+        page = json.loads(r.body)["manifests"]
+        assert 0 < len(page) <= 2 and r.headers["OCI-Filters-Applied"] == "artifactType"
+        seen += [d["annotations"]["i"] for d in page]
+        path = r.headers["Link"] and re.match('<([^>]*)>; rel="next"$', r.headers["Link"])[1]
+    assert sorted(seen) == ["1", "3", "5"]
+
+
+def test_referrers_of_sha512_and_by_index(server):
+    subject = "sha512:" + hashlib.sha512(b"s").hexdigest()
+    pointer = {"mediaType": MANIFEST, "digest": subject, "size": 3}
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [], "subject": pointer}
+    put = server.manifest("a", "i", index, INDEX)
+    assert put.headers["OCI-Subject"] == subject
+    found = json.loads(server.ask("GET", f"/v2/a/referrers/{subject}").body)["manifests"]
+    assert found == [{"mediaType": INDEX, "digest": put.digest, "size": len(json.dumps(index))}]
+
+
+def test_limits_of_names(server):
+    digest = archives.digest(b"d")
+    longest = "a/" * 126 + "bcd"
+    assert len(longest) == 255
+    assert server.ask("POST", f"/v2/{longest}/blobs/uploads/?digest={digest}", b"d").status == 201
+    for name in (longest + "e", "a" * 256):
+        r = server.ask("POST", f"/v2/{name}/blobs/uploads/?digest={digest}", b"d")
+        assert (r.status, code(r)) == (400, "NAME_INVALID")
+    m = image(server, "a")
+    server.manifest("a", "t" * 128, m)
+    server.manifest("a", "t" * 129, m, status=400)
+    assert server.ask("GET", "/v2/a/tags/list?last=" + "x" * 9000).status == 414
+
+
+@pytest.mark.parametrize("method, path, status", [
+    ("DELETE", "/v2/a/blobs/sha256:zz", 400), ("DELETE", "/v2/a/blobs/sha256:" + "0" * 64, 404),
+    ("DELETE", "/v2/a/manifests/none", 404), ("DELETE", "/v2/a/manifests/sha256:" + "0" * 64, 404),
+    ("PUT", "/v2/a/blobs/uploads/00?digest=sha256:" + "0" * 64, 404), ("DELETE", "/v2/a/blobs/uploads/00", 404),
+    ("HEAD", "/v2/a/blobs/sha256:" + "0" * 64, 404), ("HEAD", "/v2/a/manifests/none", 404),
+    ("POST", "/v2/a/tags/list", 405), ("PUT", "/v2/a/referrers/sha256:" + "0" * 64, 405),
+    ("POST", "/v2/a/blobs/uploads/?digest-algorithm=md5", 400), ("GET", "/v2", 200), ("GET", "/v3/", 404)])
+def test_what_is_not_there(server, method, path, status):
+    r = server.ask(method, path, b"" if method in ("PUT", "POST") else None)
+    assert r.status == status
+    if method == "HEAD":
+        assert r.body == b""
+
+
+def test_an_old_upload_is_forgotten(server):
+    old, new = (server.ask("POST", "/v2/a/blobs/uploads/", b"").headers["Location"] for _ in "12")
+    path = "served/registry/a/_uploads/" + old.rsplit("/", 1)[1]
+    os.utime(path, (time.time() - 100000,) * 2)
+    server.ask("POST", "/v2/a/blobs/uploads/", b"")
+    assert server.ask("GET", old).status == 404 and server.ask("GET", new).status == 204
+
+
+def test_deleting_spares_a_store_in_the_same_directory(server):
+    """The pool is also an image store's: what that refers to is not the registry's to remove."""
+    data = archives.docker_save([archives.tar(archives.entry("f", data=b"x"))], tags=("one:1",))
+    with open("i.tar", "wb") as f:
+        f.write(data)
+    run(program("image-load"), "served", "i.tar")
+    run(program("image-json"), "served", "inspect", "one:1")
+    blob = archives.digest(archives.tar(archives.entry("f", data=b"x")))
+    for query in (f"mount={blob}", f"mount={blob}&from=x"):  # nobody pushed it: it is not lent
+        assert server.ask("POST", f"/v2/a/blobs/uploads/?{query}", b"").status == 202
+    server.blob("a", archives.tar(archives.entry("f", data=b"x")))
+    assert server.ask("DELETE", f"/v2/a/blobs/{blob}").status == 202
+    run(program("image-save"), "served", "one:1")
+    assert os.path.exists("served/blobs/sha256/" + blob[7:])
 
 
 def test_skopeo_and_ourselves(server):
