@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "engine/mounts.h"
 #include "engine/names.h"
+#include "engine/network.h"
 
 #define FILE_COPY_MAX (64u << 10)
 
@@ -196,7 +197,8 @@ int engine_container_rename(struct engine *en, struct principal who, const char 
             name, other.id);
     free(r.name);
     r.name = strdup(name);
-    return r.name ? store_update(en->store, &r, e) : err_nomem(e);
+    code = r.name ? store_update(en->store, &r, e) : err_nomem(e);
+    return code < 0 ? code : record_network_rename(en, &r, e);
 }
 
 /* A shim that does not answer is the parent of the container's first process, which it has not

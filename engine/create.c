@@ -15,6 +15,7 @@
 #include "engine/merge.h"
 #include "engine/mounts.h"
 #include "engine/names.h"
+#include "engine/network.h"
 #include "engine/security.h"
 
 #define NAME_ATTEMPTS 20
@@ -213,6 +214,8 @@ static int create_record(struct engine *en, struct principal who, struct record 
         code = create_files(en, &made, s, images, image, e);
     if (code == 0)
         code = create_mounts(en, who, &made, s, arena, e);
+    if (code == 0)
+        code = record_network_join(en, &made, s, e);
     if (code == 0) {
         made.state = STATE_CREATED;
         code = store_update(en->store, &made, e);

@@ -8,6 +8,7 @@
 #include <time.h>
 #include "base/fd.h"
 #include "base/str.h"
+#include "network/network.h"
 #include "volume/volume.h"
 
 int64_t time_now_ns(void)
@@ -111,6 +112,7 @@ void engine_close(struct engine *en)
         return;
     image_store_free(en->images);
     volume_store_close(en->volumes);
+    networks_close(en->networks);
     pthread_mutex_destroy(&en->opening);
     store_close(en->store);
     fd_close(en->lock_file);

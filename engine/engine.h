@@ -234,6 +234,27 @@ int engine_volume_remove(struct engine *engine, struct principal who, const char
 int engine_volume_prune(struct engine *engine, struct principal who, const json_t *filters,
                         json_t **ret, struct wharf_error *e);
 
+/* ---- networks -------------------------------------------------------------------------------- */
+
+/* Bodies and results in docker's forms (docker-api section "Networks", network/network.h); filters
+ * as above. */
+int engine_network_create(struct engine *engine, struct principal who, json_t *body, json_t **ret,
+                          struct wharf_error *e);
+int engine_network_inspect(struct engine *engine, struct principal who, const char *reference,
+                           json_t **ret, struct wharf_error *e);
+/* `containers`: with those that are in them. */
+int engine_network_list(struct engine *engine, struct principal who, json_t *filters,
+                        bool containers, json_t **ret, struct wharf_error *e);
+int engine_network_remove(struct engine *engine, struct principal who, const char *reference,
+                          struct wharf_error *e);
+int engine_network_prune(struct engine *engine, struct principal who, json_t *filters, json_t **ret,
+                         struct wharf_error *e);
+/* `settings`: EndpointConfig or NULL. Of a running container too. */
+int engine_network_connect(struct engine *engine, struct principal who, const char *reference,
+                           const char *container, json_t *settings, struct wharf_error *e);
+int engine_network_disconnect(struct engine *engine, struct principal who, const char *reference,
+                              const char *container, bool force, struct wharf_error *e);
+
 /* ---- events ---------------------------------------------------------------------------------- */
 
 /* What happens to the objects of this root, whichever process does it: those that `who` may see,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include "base/str.h"
 #include "engine/mounts.h"
+#include "engine/network.h"
 
 static json_t *time_json(int64_t ns)
 {
@@ -75,7 +76,7 @@ static json_t *document(struct engine *en, const struct record *r, const struct 
     json_object_set_new(all, "HostConfig", host ? host : json_object());
     json_object_set_new(all, "Config", config ? config : json_object());
     json_object_set_new(all, "Mounts", mounts_json(&mounts));
-    json_object_set_new(all, "NetworkSettings", json_pack("{s:{} s:{}}", "Ports", "Networks"));
+    json_object_set_new(all, "NetworkSettings", record_network_json(en, r, s));
     return all;
 }
 

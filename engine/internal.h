@@ -22,6 +22,7 @@ struct engine {
     pthread_mutex_t opening;
     struct image_store *images; /* these are opened when first needed */
     struct volume_store *volumes;
+    struct networks *networks;
 };
 
 /* repair.c: makes the record say what is true now, and sweeps what a killed process left. 0;

@@ -20,6 +20,7 @@
 #include "base/str.h"
 #include "engine/join.h"
 #include "engine/mounts.h"
+#include "engine/network.h"
 
 bool record_is_running(const struct record *r)
 {
@@ -75,6 +76,9 @@ int record_forget(struct engine *en, struct record *r, struct wharf_error *e)
         return code;
     container_sweep(en, r->id);
     join_forget(en, r->id);
+    code = record_network_leave(en, r, e);
+    if (code < 0)
+        return code;
     if (settings_text(r->mounts) || r->state == STATE_CREATING)
         code = mounts_release(en, r->id, r->auto_remove || r->state == STATE_CREATING, e);
     if (code < 0)
@@ -115,6 +119,7 @@ static int repair_ended(struct engine *en, struct record *r, struct wharf_error 
         return code < 0 ? code : -ENOENT;
     }
     read_exit(en, r);
+    record_network_stop(en, r, NULL); /* what fails here, the next start or the removal does */
     return store_update(en->store, r, e);
 }
 
@@ -143,6 +148,7 @@ static int repair_starting(struct engine *en, struct record *r, struct wharf_err
         int code = record_forget(en, r, e);
         return code < 0 ? code : -ENOENT;
     }
+    record_network_stop(en, r, NULL);
     r->state = r->started_ns ? STATE_EXITED : STATE_CREATED;
     return store_update(en->store, r, e);
 }

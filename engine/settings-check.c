@@ -374,9 +374,7 @@ static int check_process(const struct settings *s, struct wharf_error *e)
 /* What nothing behind this table honours yet: whoever builds it removes its row. */
 static int check_awaited(const struct settings *s, struct wharf_error *e)
 {
-    static const char *const networks[] = { "none", "host", "default" };
     const struct settings_host *h = s->host;
-    const char *network = settings_text(h->network_mode) ? h->network_mode : "default";
     const char *restart = settings_text(h->restart.name) ? h->restart.name : "no";
     const struct {
         const char *name;
@@ -387,13 +385,6 @@ static int check_awaited(const struct settings *s, struct wharf_error *e)
         { "HostConfig.RestartPolicy", !streq(restart, "no") },
         { "HostConfig.Init", h->init.set && h->init.value },
         { "HostConfig.LogConfig.Type local", h->log && streq_null(h->log->type, "local") },
-        { "HostConfig.NetworkMode",
-          !in_list(network, networks, ARRAY_SIZE(networks)) && !str_after(network, "container:") },
-        { "HostConfig.Links", h->links.count > 0 },
-        { "HostConfig.PortBindings", h->port_bindings.count > 0 },
-        { "HostConfig.PublishAllPorts", h->publish_all },
-        { "MacAddress", settings_text(s->mac) },
-        { "NetworkingConfig.EndpointsConfig", s->networking && s->networking->endpoints.count > 0 },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(awaited); i++) {

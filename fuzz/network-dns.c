@@ -14,11 +14,11 @@ static void check(bool ok)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct address found = { AF_INET, { 10, 0, 0, 1 } };
+    static const struct ipaddr found = { AF_INET, { 10, 0, 0, 1 } };
     autobuf struct buf addresses = BUF(DNS_MESSAGE_MAX), name = BUF(DNS_MESSAGE_MAX),
                        failure = BUF(DNS_MESSAGE_MAX);
     struct dns_question q;
-    struct address address;
+    struct ipaddr address;
 
     int r = dns_read_question(data, size, &q);
     if (r == -EBADMSG)

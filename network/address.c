@@ -7,9 +7,9 @@
 #include <string.h>
 #include "base/str.h"
 
-int address_parse(const char *text, struct address *ret)
+int ipaddr_parse(const char *text, struct ipaddr *ret)
 {
-    struct address a = { .family = strchr(text, ':') ? AF_INET6 : AF_INET };
+    struct ipaddr a = { .family = strchr(text, ':') ? AF_INET6 : AF_INET };
 
     if (inet_pton(a.family, text, a.bytes) != 1)
         return -EINVAL;
@@ -27,24 +27,24 @@ int subnet_parse(const char *text, struct subnet *ret)
     if (!slash || (size_t)(slash - text) >= sizeof(host))
         return -EINVAL;
     snprintf(host, sizeof(host), "%.*s", (int)(slash - text), text);
-    if (address_parse(host, &s.address) < 0 ||
-        parse_u64(slash + 1, 0, address_bits(&s.address), &prefix) < 0)
+    if (ipaddr_parse(host, &s.address) < 0 ||
+        parse_u64(slash + 1, 0, ipaddr_bits(&s.address), &prefix) < 0)
         return -EINVAL;
     s.prefix = (unsigned)prefix;
     *ret = s;
     return 0;
 }
 
-struct address address_from(const void *bytes, size_t length)
+struct ipaddr ipaddr_from(const void *bytes, size_t length)
 {
-    struct address a = { .family = length == 4 ? AF_INET : length == 16 ? AF_INET6 : 0 };
+    struct ipaddr a = { .family = length == 4 ? AF_INET : length == 16 ? AF_INET6 : 0 };
 
     if (a.family)
         memcpy(a.bytes, bytes, length);
     return a;
 }
 
-const char *address_text(const struct address *a, char text[ADDRESS_TEXT_MAX])
+const char *ipaddr_text(const struct ipaddr *a, char text[ADDRESS_TEXT_MAX])
 {
     text[0] = '\0';
     if (a->family)
@@ -58,18 +58,18 @@ const char *subnet_text(const struct subnet *s, char text[SUBNET_TEXT_MAX])
 
     text[0] = '\0';
     if (s->address.family)
-        snprintf(text, SUBNET_TEXT_MAX, "%s/%u", address_text(&s->address, address), s->prefix);
+        snprintf(text, SUBNET_TEXT_MAX, "%s/%u", ipaddr_text(&s->address, address), s->prefix);
     return text;
 }
 
-int address_compare(const struct address *a, const struct address *b)
+int ipaddr_compare(const struct ipaddr *a, const struct ipaddr *b)
 {
-    size_t la = address_length(a), lb = address_length(b);
+    size_t la = ipaddr_length(a), lb = ipaddr_length(b);
 
     return la != lb ? (la < lb ? -1 : 1) : memcmp(a->bytes, b->bytes, la);
 }
 
-bool address_is_loopback(const struct address *a)
+bool ipaddr_is_loopback(const struct ipaddr *a)
 {
     static const unsigned char one[16] = { [15] = 1 };
 
@@ -77,16 +77,16 @@ bool address_is_loopback(const struct address *a)
            (a->family == AF_INET6 && memcmp(a->bytes, one, 16) == 0);
 }
 
-bool address_is_any(const struct address *a)
+bool ipaddr_is_any(const struct ipaddr *a)
 {
     static const unsigned char zero[16];
 
-    return memcmp(a->bytes, zero, address_length(a)) == 0;
+    return memcmp(a->bytes, zero, ipaddr_length(a)) == 0;
 }
 
-bool address_next(struct address *a)
+bool ipaddr_next(struct ipaddr *a)
 {
-    for (size_t i = address_length(a); i-- > 0;) {
+    for (size_t i = ipaddr_length(a); i-- > 0;) {
         if (++a->bytes[i] != 0)
             return true;
     }
@@ -94,11 +94,11 @@ bool address_next(struct address *a)
 }
 
 /* Host bits all 0 or all 1. */
-static struct address with_host_bits(const struct subnet *s, bool ones)
+static struct ipaddr with_host_bits(const struct subnet *s, bool ones)
 {
-    struct address a = s->address;
+    struct ipaddr a = s->address;
 
-    for (unsigned bit = s->prefix; bit < address_bits(&a); bit++) {
+    for (unsigned bit = s->prefix; bit < ipaddr_bits(&a); bit++) {
         unsigned char mask = (unsigned char)(0x80 >> bit % 8);
 
         a.bytes[bit / 8] =
@@ -107,22 +107,22 @@ static struct address with_host_bits(const struct subnet *s, bool ones)
     return a;
 }
 
-struct address subnet_first(const struct subnet *s)
+struct ipaddr subnet_first(const struct subnet *s)
 {
     return with_host_bits(s, false);
 }
 
-struct address subnet_last(const struct subnet *s)
+struct ipaddr subnet_last(const struct subnet *s)
 {
     return with_host_bits(s, true);
 }
 
-bool subnet_contains(const struct subnet *s, const struct address *a)
+bool subnet_contains(const struct subnet *s, const struct ipaddr *a)
 {
     struct subnet other = { *a, s->prefix };
-    struct address ours = subnet_first(s), theirs = subnet_first(&other);
+    struct ipaddr ours = subnet_first(s), theirs = subnet_first(&other);
 
-    return s->address.family == a->family && address_compare(&ours, &theirs) == 0;
+    return s->address.family == a->family && ipaddr_compare(&ours, &theirs) == 0;
 }
 
 bool subnet_overlaps(const struct subnet *a, const struct subnet *b)

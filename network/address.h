@@ -10,13 +10,13 @@
 #include "base/buf.h"
 #include "base/macros.h"
 
-struct address {
+struct ipaddr {
     int family; /* AF_INET, AF_INET6; 0: none */
     unsigned char bytes[16];
 };
 
 struct subnet {
-    struct address address; /* with host bits or without, as it was read */
+    struct ipaddr address; /* with host bits or without, as it was read */
     unsigned prefix;
 };
 
@@ -24,39 +24,39 @@ struct subnet {
 #define SUBNET_TEXT_MAX  (INET6_ADDRSTRLEN + 4)
 #define MAC_TEXT_MAX     18
 
-static inline size_t address_length(const struct address *a)
+static inline size_t ipaddr_length(const struct ipaddr *a)
 {
     return a->family == AF_INET6 ? 16 : a->family == AF_INET ? 4 : 0;
 }
 
-static inline unsigned address_bits(const struct address *a)
+static inline unsigned ipaddr_bits(const struct ipaddr *a)
 {
-    return (unsigned)address_length(a) * 8;
+    return (unsigned)ipaddr_length(a) * 8;
 }
 
 /* 0, or -EINVAL; *ret is untouched on failure. */
-int address_parse(const char *text, struct address *ret);
+int ipaddr_parse(const char *text, struct ipaddr *ret);
 /* "address/prefix"; without a prefix -EINVAL. */
 int subnet_parse(const char *text, struct subnet *ret);
 /* Raw bytes, 4 or 16 of them; other lengths give "none". */
-struct address address_from(const void *bytes, size_t length);
+struct ipaddr ipaddr_from(const void *bytes, size_t length);
 
 /* "" for none. */
-const char *address_text(const struct address *a, char text[ADDRESS_TEXT_MAX]);
+const char *ipaddr_text(const struct ipaddr *a, char text[ADDRESS_TEXT_MAX]);
 const char *subnet_text(const struct subnet *s, char text[SUBNET_TEXT_MAX]);
 
 /* Order within a family (IPv4 before IPv6); 0: the same. */
-int address_compare(const struct address *a, const struct address *b);
-bool address_is_loopback(const struct address *a);
-bool address_is_any(const struct address *a); /* none counts as any */
+int ipaddr_compare(const struct ipaddr *a, const struct ipaddr *b);
+bool ipaddr_is_loopback(const struct ipaddr *a);
+bool ipaddr_is_any(const struct ipaddr *a); /* none counts as any */
 
 /* The next address; false: it was the highest of its family. */
-bool address_next(struct address *a);
+bool ipaddr_next(struct ipaddr *a);
 
 /* The block's first and last address. */
-struct address subnet_first(const struct subnet *s);
-struct address subnet_last(const struct subnet *s);
-bool subnet_contains(const struct subnet *s, const struct address *a);
+struct ipaddr subnet_first(const struct subnet *s);
+struct ipaddr subnet_last(const struct subnet *s);
+bool subnet_contains(const struct subnet *s, const struct ipaddr *a);
 bool subnet_overlaps(const struct subnet *a, const struct subnet *b);
 
 /* "02:42:ac:11:00:02" in any case, or with '-'. */

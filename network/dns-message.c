@@ -88,7 +88,7 @@ bool dns_is_answer(const unsigned char *answer, size_t len, const unsigned char 
     return len >= q.end && memcmp(answer + DNS_HEADER, query + DNS_HEADER, q.end - DNS_HEADER) == 0;
 }
 
-static int reverse4(const char *name, struct address *ret)
+static int reverse4(const char *name, struct ipaddr *ret)
 {
     unsigned part[4];
     char text[ADDRESS_TEXT_MAX];
@@ -99,14 +99,14 @@ static int reverse4(const char *name, struct address *ret)
         end == 0 || name[end])
         return -EINVAL;
     snprintf(text, sizeof(text), "%u.%u.%u.%u", part[3], part[2], part[1], part[0]);
-    return address_parse(text, ret);
+    return ipaddr_parse(text, ret);
 }
 
 /* 32 digits, the last one first, each followed by a dot. */
-static int reverse6(const char *name, struct address *ret)
+static int reverse6(const char *name, struct ipaddr *ret)
 {
     static const char digits[] = "0123456789abcdef";
-    struct address a = { .family = AF_INET6 };
+    struct ipaddr a = { .family = AF_INET6 };
 
     if (strlen(name) != 64 + strlen("ip6.arpa") || !streq(name + 64, "ip6.arpa"))
         return -EINVAL;
@@ -121,7 +121,7 @@ static int reverse6(const char *name, struct address *ret)
     return 0;
 }
 
-int dns_reverse_name(const char *name, struct address *ret)
+int dns_reverse_name(const char *name, struct ipaddr *ret)
 {
     return str_ends(name, ".ip6.arpa") ? reverse6(name, ret) : reverse4(name, ret);
 }
@@ -155,14 +155,14 @@ static void record(struct buf *b, unsigned type, const void *data, size_t len)
 }
 
 void dns_write_addresses(const unsigned char *query, const struct dns_question *q,
-                         const struct address *addresses, size_t count, size_t limit, struct buf *b)
+                         const struct ipaddr *addresses, size_t count, size_t limit, struct buf *b)
 {
     size_t each = 12 + (q->type == DNS_AAAA ? 16 : 4);
 
     count = MIN(count, limit > q->end ? (limit - q->end) / each : 0);
     begin(query, q->end, DNS_OK, (unsigned)count, true, b);
     for (size_t i = 0; i < count; i++)
-        record(b, q->type, addresses[i].bytes, address_length(&addresses[i]));
+        record(b, q->type, addresses[i].bytes, ipaddr_length(&addresses[i]));
 }
 
 void dns_write_name(const unsigned char *query, const struct dns_question *q, const char *name,

@@ -28,7 +28,7 @@ struct dns_question {
 int dns_read_question(const unsigned char *message, size_t len, struct dns_question *ret);
 
 /* An address in in-addr.arpa or ip6.arpa: 0 or -EINVAL. */
-int dns_reverse_name(const char *name, struct address *ret);
+int dns_reverse_name(const char *name, struct ipaddr *ret);
 
 /* Whether `answer` answers the question asked in `query` (same question, bytes for bytes). */
 bool dns_is_answer(const unsigned char *answer, size_t len, const unsigned char *query,
@@ -37,8 +37,7 @@ bool dns_is_answer(const unsigned char *answer, size_t len, const unsigned char 
 /* Answers, appended to `b` (which is empty); `limit`: what fits into the answer, further addresses
  * are left out. */
 void dns_write_addresses(const unsigned char *query, const struct dns_question *q,
-                         const struct address *addresses, size_t count, size_t limit,
-                         struct buf *b);
+                         const struct ipaddr *addresses, size_t count, size_t limit, struct buf *b);
 void dns_write_name(const unsigned char *query, const struct dns_question *q, const char *name,
                     struct buf *b);
 void dns_write_failure(const unsigned char *query, size_t len, int code, struct buf *b);

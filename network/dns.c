@@ -99,10 +99,10 @@ static void tick(struct dns *dns, bool on)
 /* ---- answering ------------------------------------------------------------------------------- */
 
 /* Some order of equal addresses, another one each time, as docker does. */
-static void turn(struct address *addresses, int count)
+static void turn(struct ipaddr *addresses, int count)
 {
     unsigned char by = 0;
-    struct address first;
+    struct ipaddr first;
 
     if (count < 2 || getrandom(&by, 1, GRND_NONBLOCK) != 1)
         return;
@@ -117,7 +117,7 @@ static void turn(struct address *addresses, int count)
 static int answer(const struct dns *dns, const unsigned char *query, size_t len, size_t limit,
                   struct buf *b)
 {
-    struct address found[NAMES_FOUND_MAX], address;
+    struct ipaddr found[NAMES_FOUND_MAX], address;
     char name[NAME_MAX_DNS + 1];
     struct dns_question q;
     int r = dns_read_question(query, len, &q);
@@ -145,13 +145,13 @@ static int answer(const struct dns *dns, const unsigned char *query, size_t len,
 
 static int server_socket(const struct dns *dns, int type, int index)
 {
-    struct address servers[NAMES_SERVERS];
+    struct ipaddr servers[NAMES_SERVERS];
     struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(DNS_PORT) };
     struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(DNS_PORT) };
 
     if (index >= names_servers(&dns->names, servers))
         return -ENOENT;
-    const struct address *a = &servers[index];
+    const struct ipaddr *a = &servers[index];
     autoclose int fd = socket(a->family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;

@@ -56,13 +56,13 @@ static void test_question(void **state)
 static void test_addresses(void **state)
 {
     unsigned char query[512];
-    struct address list[NAMES_FOUND_MAX];
+    struct ipaddr list[NAMES_FOUND_MAX];
     struct dns_question q;
     autobuf struct buf b = BUF(4096);
     size_t n = query_of("web", DNS_A, query);
 
     for (int i = 0; i < NAMES_FOUND_MAX; i++)
-        list[i] = (struct address){ AF_INET, { 10, 0, 0, (unsigned char)i } };
+        list[i] = (struct ipaddr){ AF_INET, { 10, 0, 0, (unsigned char)i } };
     assert_int_equal(dns_read_question(query, n, &q), 0);
     dns_write_addresses(query, &q, list, 2, 512, &b);
     assert_int_equal(b.len, n + 2 * 16);
@@ -79,16 +79,16 @@ static void test_addresses(void **state)
 static void test_reverse(void **state)
 {
     char text[ADDRESS_TEXT_MAX];
-    struct address a;
+    struct ipaddr a;
 
     assert_int_equal(dns_reverse_name("2.0.18.172.in-addr.arpa", &a), 0);
-    assert_string_equal(address_text(&a, text), "172.18.0.2");
+    assert_string_equal(ipaddr_text(&a, text), "172.18.0.2");
     assert_int_equal(
         dns_reverse_name("2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d"
                          ".f.ip6.arpa",
                          &a),
         0);
-    assert_string_equal(address_text(&a, text), "fd00::2");
+    assert_string_equal(ipaddr_text(&a, text), "fd00::2");
     assert_int_equal(dns_reverse_name("2.0.18.in-addr.arpa", &a), -EINVAL);
     assert_int_equal(dns_reverse_name("2.0.18.999.in-addr.arpa", &a), -EINVAL);
     assert_int_equal(dns_reverse_name("x.ip6.arpa", &a), -EINVAL);
@@ -102,7 +102,7 @@ static void put(int dir, const char *name, const char *text)
 static void test_names(void **state)
 {
     char path[] = "/tmp/network-names-XXXXXX", text[ADDRESS_TEXT_MAX], name[NAME_MAX_DNS + 1];
-    struct address found[NAMES_FOUND_MAX], servers[NAMES_SERVERS];
+    struct ipaddr found[NAMES_FOUND_MAX], servers[NAMES_SERVERS];
 
     assert_non_null(mkdtemp(path));
     int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -114,18 +114,18 @@ static void test_names(void **state)
         "link 1 store db\nnetwork 1 front\nnetwork 2 back\nserver 10.0.0.1\n"
         "server fd00::53\n");
     assert_int_equal(names_find(&names, "WEB", AF_INET, found), 1);
-    assert_string_equal(address_text(&found[0], text), "172.18.0.2");
+    assert_string_equal(ipaddr_text(&found[0], text), "172.18.0.2");
     assert_int_equal(names_find(&names, "www", AF_INET, found), 2);
     assert_int_equal(names_find(&names, "web.back", AF_INET, found), 1);
-    assert_string_equal(address_text(&found[0], text), "172.19.0.2");
+    assert_string_equal(ipaddr_text(&found[0], text), "172.19.0.2");
     assert_int_equal(names_find(&names, "web.nowhere", AF_INET, found), -ENOENT);
     assert_int_equal(names_find(&names, "store", AF_INET, found), 1);
-    assert_string_equal(address_text(&found[0], text), "172.18.0.3");
+    assert_string_equal(ipaddr_text(&found[0], text), "172.18.0.3");
     assert_int_equal(names_find(&names, "web", AF_INET6, found), 1);
     assert_int_equal(names_find(&names, "db", AF_INET6, found), 0);
     assert_int_equal(names_find(&names, "0123456789ab", AF_INET, found), 1);
     assert_int_equal(names_find(&names, "0123", AF_INET, found), -ENOENT);
-    assert_int_equal(address_parse("172.19.0.2", &found[0]), 0);
+    assert_int_equal(ipaddr_parse("172.19.0.2", &found[0]), 0);
     assert_int_equal(names_reverse(&names, &found[0], name), 0);
     assert_string_equal(name, "web.back");
     assert_int_equal(names_servers(&names, servers), 2);

@@ -72,7 +72,7 @@ static json_t *options(const struct network *n)
                      "1500");
 }
 
-static json_t *address_with_prefix(const struct address *a, const struct subnet *of)
+static json_t *address_with_prefix(const struct ipaddr *a, const struct subnet *of)
 {
     struct subnet s = { *a, of->prefix };
     char value[SUBNET_TEXT_MAX];
@@ -371,7 +371,7 @@ static json_t *gateway_text(const struct endpoint *p, const struct network *n, i
     char value[ADDRESS_TEXT_MAX];
 
     return json_string(p->active && p->address[six].family && !n->document.internal
-                           ? address_text(&n->subnet[six].address, value)
+                           ? ipaddr_text(&n->subnet[six].address, value)
                            : "");
 }
 
@@ -386,9 +386,9 @@ static json_t *endpoint_json(const struct endpoint *p, const struct network *n)
                      s->driver_options.count ? pairs(&s->driver_options) : json_null(),
                      "GwPriority", (json_int_t)s->gateway_priority, "NetworkID", n->id,
                      "EndpointID", p->active ? p->id : "", "Gateway", gateway_text(p, n, 0),
-                     "IPAddress", address_text(&p->address[0], four), "IPPrefixLen",
+                     "IPAddress", ipaddr_text(&p->address[0], four), "IPPrefixLen",
                      p->address[0].family ? (int)n->subnet[0].prefix : 0, "IPv6Gateway",
-                     gateway_text(p, n, 1), "GlobalIPv6Address", address_text(&p->address[1], six),
+                     gateway_text(p, n, 1), "GlobalIPv6Address", ipaddr_text(&p->address[1], six),
                      "GlobalIPv6PrefixLen", p->address[1].family ? (int)n->subnet[1].prefix : 0,
                      "DNSNames", dns_names(p, n));
 }
@@ -413,7 +413,7 @@ static json_t *ports_json(const published_list *ports, json_t *exposed, bool run
             list = json_array();
             json_object_set_new(object, key, list);
         }
-        json_array_append_new(list, json_pack("{s:s,s:o}", "HostIp", address_text(&p->host, host),
+        json_array_append_new(list, json_pack("{s:s,s:o}", "HostIp", ipaddr_text(&p->host, host),
                                               "HostPort", json_sprintf("%u", p->host_port)));
     }
     return object;
@@ -504,7 +504,7 @@ int network_ports(struct networks *nw, const char *container, json_t *exposed, j
         char host[ADDRESS_TEXT_MAX];
 
         json_array_append_new(array,
-                              json_pack("{s:s,s:i,s:i,s:s}", "IP", address_text(&p->host, host),
+                              json_pack("{s:s,s:i,s:i,s:s}", "IP", ipaddr_text(&p->host, host),
                                         "PrivatePort", p->to_port, "PublicPort", p->host_port,
                                         "Type", protocol_name(p->protocol)));
     }

@@ -63,11 +63,11 @@ static bool is_configured(const struct network *n)
 static int check_address(const struct network *n, const char *text, int family,
                          struct wharf_error *e)
 {
-    struct address a;
+    struct ipaddr a;
 
     if (!text || !*text)
         return 0;
-    if (address_parse(text, &a) < 0 || a.family != family)
+    if (ipaddr_parse(text, &a) < 0 || a.family != family)
         return err_invalid(e, "invalid %s address: %s", family == AF_INET6 ? "IPv6" : "IPv4", text);
     if (n->predefined)
         return err_invalid(e,

@@ -43,11 +43,11 @@ static void hosts_own(const struct writing *w, struct buf *b)
 
     for (size_t i = 0; i < w->endpoints.count; i++) {
         for (int six = 0; six < 2; six++) {
-            const struct address *a = &w->endpoints.items[i].address[six];
+            const struct ipaddr *a = &w->endpoints.items[i].address[six];
 
             if (!a->family)
                 continue;
-            buf_printf(b, "%s\t", address_text(a, text));
+            buf_printf(b, "%s\t", ipaddr_text(a, text));
             if (domain && *domain)
                 buf_printf(b, "%s.%s ", w->member->hostname, domain);
             buf_printf(b, "%s\n", w->member->hostname);
@@ -78,7 +78,7 @@ static int hosts_links(const struct writing *w, size_t at, struct buf *b)
 
             if (p->active && p->address[0].family &&
                 (named || (n >= 12 && strncmp(p->container, link, n) == 0)))
-                buf_printf(b, "%s\t%s %s %s\n", address_text(&p->address[0], text), alias,
+                buf_printf(b, "%s\t%s %s %s\n", ipaddr_text(&p->address[0], text), alias,
                            p->hostname, p->name);
         }
     }
@@ -91,7 +91,7 @@ static int host_gateway(const struct writing *w, char text[ADDRESS_TEXT_MAX])
     int r = netstore_network_find(&w->nw->store, DEFAULT_NETWORK, 0, w->arena, &n, w->e);
 
     if (r == 0)
-        address_text(&n.subnet[0].address, text);
+        ipaddr_text(&n.subnet[0].address, text);
     return r;
 }
 
@@ -164,14 +164,14 @@ static void servers(const struct writing *w, const char *host, struct buf *b)
         return;
     for (const char *at = host; *at; at += strcspn(at, "\n"), at += *at == '\n') {
         const char *server = str_after(at, "nameserver");
-        struct address a;
+        struct ipaddr a;
         char text[ADDRESS_TEXT_MAX];
 
         if (!server)
             continue;
         server += strspn(server, " \t");
         snprintf(text, sizeof(text), "%.*s", (int)strcspn(server, " \t\r\n"), server);
-        if (address_parse(text, &a) == 0 && !address_is_loopback(&a))
+        if (ipaddr_parse(text, &a) == 0 && !ipaddr_is_loopback(&a))
             buf_printf(b, "nameserver %s\n", text);
     }
     for (size_t i = 0; b->len == before && i < ARRAY_SIZE(last_resort); i++)

@@ -266,13 +266,13 @@ static size_t put_port(unsigned char *at, uint16_t port)
 
 static void element_port(struct nft *nft, bool add, const struct published *p)
 {
-    bool six = p->to.family == AF_INET6, any = address_is_any(&p->host);
+    bool six = p->to.family == AF_INET6, any = ipaddr_is_any(&p->host);
     unsigned char key[WORD + 16 + WORD] = { (unsigned char)p->protocol }, value[16 + WORD];
-    size_t n = WORD, m = address_length(&p->to);
+    size_t n = WORD, m = ipaddr_length(&p->to);
 
     if (!any) {
-        memcpy(key + n, p->host.bytes, address_length(&p->host));
-        n += address_length(&p->host);
+        memcpy(key + n, p->host.bytes, ipaddr_length(&p->host));
+        n += ipaddr_length(&p->host);
     }
     n += put_port(key + n, p->host_port);
     memcpy(value, p->to.bytes, m);

@@ -24,10 +24,10 @@
 
 /* A port of the host that leads to a container. */
 struct published {
-    int protocol;        /* IPPROTO_TCP, _UDP, _SCTP */
-    struct address host; /* any (0.0.0.0, ::): every address of the host */
+    int protocol;       /* IPPROTO_TCP, _UDP, _SCTP */
+    struct ipaddr host; /* any (0.0.0.0, ::): every address of the host */
     uint16_t host_port;
-    struct address to; /* of the same family */
+    struct ipaddr to; /* of the same family */
     uint16_t to_port;
 };
 

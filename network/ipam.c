@@ -51,7 +51,7 @@ static int gather_route(void *user, const struct netlink_route *route)
         g->room = room;
     }
     g->list->items[g->list->count++] =
-        (struct subnet){ .address = address_from(to->bytes, to->family == AF_INET6 ? 16 : 4),
+        (struct subnet){ .address = ipaddr_from(to->bytes, to->family == AF_INET6 ? 16 : 4),
                          .prefix = to->prefix };
     return 0;
 }
@@ -110,7 +110,7 @@ static bool choose_in(const struct ipam_pool *pool, const struct used *used, str
             return true;
         }
         block.address = subnet_last(&block);
-        if (!address_next(&block.address))
+        if (!ipaddr_next(&block.address))
             break;
     }
     return false;
@@ -124,7 +124,7 @@ static int choose_block(const struct ipam_pool *pools, size_t count, const struc
     for (size_t i = 0; i < count && !found; i++)
         found = pools[i].base.address.family == AF_INET && choose_in(&pools[i], used, ret);
     for (size_t i = 0; i < ARRAY_SIZE(docker_pools) && !found && count == 0; i++) {
-        struct ipam_pool pool = { { address_from(docker_pools[i].base, 4), docker_pools[i].prefix },
+        struct ipam_pool pool = { { ipaddr_from(docker_pools[i].base, 4), docker_pools[i].prefix },
                                   docker_pools[i].size };
 
         found = choose_in(&pool, used, ret);
@@ -168,22 +168,22 @@ static int add_pool(struct network *n, const struct subnet *block, struct arena 
 }
 
 /* The first address that a host may have: of the range where one is given, else of the subnet. */
-static struct address first_host(const struct subnet *block)
+static struct ipaddr first_host(const struct subnet *block)
 {
-    struct address a = subnet_first(block);
+    struct ipaddr a = subnet_first(block);
 
-    if (block->prefix + 1 < address_bits(&a))
-        address_next(&a);
+    if (block->prefix + 1 < ipaddr_bits(&a))
+        ipaddr_next(&a);
     return a;
 }
 
-static bool names_address(const struct network_pool *pool, const struct address *a)
+static bool names_address(const struct network_pool *pool, const struct ipaddr *a)
 {
-    struct address other;
+    struct ipaddr other;
 
     for (size_t i = 0; i < pool->auxiliary.count; i++) {
-        if (address_parse(pool->auxiliary.items[i].value, &other) == 0 &&
-            address_compare(&other, a) == 0)
+        if (ipaddr_parse(pool->auxiliary.items[i].value, &other) == 0 &&
+            ipaddr_compare(&other, a) == 0)
             return true;
     }
     return false;
@@ -209,7 +209,7 @@ static int complete_pool(struct network_pool *pool, struct arena *arena, struct 
 {
     char text[ADDRESS_TEXT_MAX];
     struct subnet block;
-    struct address a;
+    struct ipaddr a;
 
     if (!pool->subnet || subnet_parse(pool->subnet, &block) < 0)
         return err_invalid(e, "invalid CIDR address: %s", pool->subnet ? pool->subnet : "");
@@ -219,19 +219,19 @@ static int complete_pool(struct network_pool *pool, struct arena *arena, struct 
     for (size_t i = 0; i < pool->auxiliary.count; i++) {
         const char *value = pool->auxiliary.items[i].value;
 
-        if (address_parse(value, &a) < 0 || !subnet_contains(&block, &a))
+        if (ipaddr_parse(value, &a) < 0 || !subnet_contains(&block, &a))
             return err_invalid(e, "invalid auxiliary address %s: it is not within subnet %s", value,
                                pool->subnet);
     }
     if (pool->gateway && *pool->gateway) {
-        if (address_parse(pool->gateway, &a) < 0 || !subnet_contains(&block, &a))
+        if (ipaddr_parse(pool->gateway, &a) < 0 || !subnet_contains(&block, &a))
             return err_invalid(e, "invalid gateway %s: it is not within subnet %s", pool->gateway,
                                pool->subnet);
         return 0;
     }
     for (a = first_host(&block); names_address(pool, &a);)
-        address_next(&a);
-    pool->gateway = arena_str(arena, address_text(&a, text));
+        ipaddr_next(&a);
+    pool->gateway = arena_str(arena, ipaddr_text(&a, text));
     return pool->gateway ? 0 : err_nomem(e);
 }
 
@@ -287,16 +287,16 @@ int ipam_network(struct network_store *s, struct network *n, const struct ipam_p
 
 int ipam_reserve(struct network_store *s, const struct network *n, struct wharf_error *e)
 {
-    struct address a;
+    struct ipaddr a;
     int r = 0;
 
     for (size_t i = 0; r >= 0 && i < n->document.ipam->pools.count; i++) {
         const struct network_pool *pool = &n->document.ipam->pools.items[i];
 
-        if (address_parse(pool->gateway, &a) == 0)
+        if (ipaddr_parse(pool->gateway, &a) == 0)
             r = netstore_run(s, e, "INSERT OR IGNORE INTO address VALUES(?,?,'')", "sa", n->id, &a);
         for (size_t k = 0; r >= 0 && k < pool->auxiliary.count; k++) {
-            if (address_parse(pool->auxiliary.items[k].value, &a) == 0)
+            if (ipaddr_parse(pool->auxiliary.items[k].value, &a) == 0)
                 r = netstore_run(s, e, "INSERT OR IGNORE INTO address VALUES(?,?,'')", "sa", n->id,
                                  &a);
         }
@@ -306,7 +306,7 @@ int ipam_reserve(struct network_store *s, const struct network *n, struct wharf_
 
 /* The range that addresses are given from: ip-range, or the block without its first and, for IPv4,
  * last address. */
-static void bounds(const struct network *n, bool six, struct address *first, struct address *last)
+static void bounds(const struct network *n, bool six, struct ipaddr *first, struct ipaddr *last)
 {
     const struct subnet *block = &n->subnet[six];
     struct subnet range = *block;
@@ -321,19 +321,19 @@ static void bounds(const struct network *n, bool six, struct address *first, str
     }
     *first = subnet_first(&range);
     *last = subnet_last(&range);
-    struct address network = subnet_first(block), broadcast = subnet_last(block);
-    bool tiny = block->prefix + 1 >= address_bits(&block->address);
-    if (!tiny && address_compare(first, &network) == 0)
-        address_next(first);
-    if (!tiny && !six && address_compare(last, &broadcast) == 0)
+    struct ipaddr network = subnet_first(block), broadcast = subnet_last(block);
+    bool tiny = block->prefix + 1 >= ipaddr_bits(&block->address);
+    if (!tiny && ipaddr_compare(first, &network) == 0)
+        ipaddr_next(first);
+    if (!tiny && !six && ipaddr_compare(last, &broadcast) == 0)
         last->bytes[3]--; /* all ones: no borrow */
 }
 
 static int lowest_free(struct network_store *s, const struct network *n, bool six,
-                       struct address *ret, struct wharf_error *e)
+                       struct ipaddr *ret, struct wharf_error *e)
 {
     autostatement sqlite3_stmt *q = NULL;
-    struct address at, last;
+    struct ipaddr at, last;
 
     bounds(n, six, &at, &last);
     int r = netstore_query(s, &q, e,
@@ -341,16 +341,16 @@ static int lowest_free(struct network_store *s, const struct network *n, bool si
                            " length(ip)=length(?2) ORDER BY ip",
                            "saa", n->id, &at, &last);
     while (r >= 0 && (r = netstore_next(s, q, e)) > 0) {
-        struct address taken = column_address(q, 0);
+        struct ipaddr taken = column_address(q, 0);
 
-        if (address_compare(&taken, &at) != 0)
+        if (ipaddr_compare(&taken, &at) != 0)
             break;
-        if (address_compare(&at, &last) == 0 || !address_next(&at))
+        if (ipaddr_compare(&at, &last) == 0 || !ipaddr_next(&at))
             r = -EADDRNOTAVAIL;
     }
     if (r < 0 && r != -EADDRNOTAVAIL)
         return r;
-    if (r < 0 || address_compare(&at, &last) > 0)
+    if (r < 0 || ipaddr_compare(&at, &last) > 0)
         return err_set(e, -EADDRNOTAVAIL, WHARF_ERROR_FORBIDDEN,
                        "no available %s addresses on this network's address pools: %s (%s)",
                        six ? "IPv6" : "IPv4", n->document.name, n->id);
@@ -358,10 +358,10 @@ static int lowest_free(struct network_store *s, const struct network *n, bool si
     return 0;
 }
 
-static int wanted_address(const struct network *n, bool six, const char *wanted,
-                          struct address *ret, struct wharf_error *e)
+static int wanted_address(const struct network *n, bool six, const char *wanted, struct ipaddr *ret,
+                          struct wharf_error *e)
 {
-    if (address_parse(wanted, ret) < 0 || (ret->family == AF_INET6) != six)
+    if (ipaddr_parse(wanted, ret) < 0 || (ret->family == AF_INET6) != six)
         return err_invalid(e, "invalid %s address: %s", six ? "IPv6" : "IPv4", wanted);
     if (!subnet_contains(&n->subnet[six], ret))
         return err_invalid(e, "no configured subnet contains IP address %s", wanted);
@@ -369,10 +369,10 @@ static int wanted_address(const struct network *n, bool six, const char *wanted,
 }
 
 int ipam_take(struct network_store *s, const struct network *n, bool six, const char *wanted,
-              const char *endpoint, struct address *ret, struct wharf_error *e)
+              const char *endpoint, struct ipaddr *ret, struct wharf_error *e)
 {
     bool chosen = wanted && *wanted;
-    struct address a;
+    struct ipaddr a;
     int r = chosen ? wanted_address(n, six, wanted, &a, e) : lowest_free(s, n, six, &a, e);
 
     if (r == 0)

@@ -30,7 +30,7 @@ int ipam_reserve(struct network_store *s, const struct network *n, struct wharf_
 
 /* An address for the endpoint: `wanted` (text; NULL or "": any) of family index `six`. */
 int ipam_take(struct network_store *s, const struct network *n, bool six, const char *wanted,
-              const char *endpoint, struct address *ret, struct wharf_error *e);
+              const char *endpoint, struct ipaddr *ret, struct wharf_error *e);
 int ipam_give_back(struct network_store *s, const char *endpoint, struct wharf_error *e);
 
 #endif

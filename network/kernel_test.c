@@ -18,11 +18,11 @@
 #include "network/pool.h"
 #include "network/port.h"
 
-static struct address address(const char *text)
+static struct ipaddr address(const char *text)
 {
-    struct address a;
+    struct ipaddr a;
 
-    assert_int_equal(address_parse(text, &a), 0);
+    assert_int_equal(ipaddr_parse(text, &a), 0);
     return a;
 }
 
@@ -61,7 +61,7 @@ static int count_links(void *user, const struct netlink_link *link)
     return 0;
 }
 
-static int connects(int family, const struct address *to, uint16_t port)
+static int connects(int family, const struct ipaddr *to, uint16_t port)
 {
     struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(port) };
     struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
@@ -97,7 +97,7 @@ static void test_published(void **state)
     struct network n = network();
     struct endpoint p = endpoint();
     struct firewall_network own = { .bridge = n.bridge, .icc = true, .masquerade = true };
-    struct address loopback = address("127.0.0.1"), loopback6 = address("::1"), none = { 0 };
+    struct ipaddr loopback = address("127.0.0.1"), loopback6 = address("::1"), none = { 0 };
     struct port_request request = {
         .protocol = IPPROTO_TCP, .port = 80, .first = 8080, .last = 8080
     };
@@ -153,7 +153,7 @@ static void test_published(void **state)
 static void test_keep(void **state)
 {
     struct port_request any = { .protocol = IPPROTO_UDP, .port = 53 }, same = any;
-    struct address to[2] = { address("10.0.0.2") }, none = { 0 };
+    struct ipaddr to[2] = { address("10.0.0.2") }, none = { 0 };
     struct published published[2];
     struct port_keep keep, other;
 
@@ -261,7 +261,7 @@ static const struct network_member db = {
 static void test_life(void **state)
 {
     struct world *w = *state;
-    struct address loopback = address("127.0.0.1");
+    struct ipaddr loopback = address("127.0.0.1");
     struct wharf_error e = { 0 };
     autojson json_t *list = NULL, *pruned = NULL;
     autojson json_t *alias = json_loads("{\"Aliases\":[\"www\"]}", 0, NULL);
@@ -312,7 +312,7 @@ static void test_life(void **state)
 static void test_killed(void **state)
 {
     struct world *w = *state;
-    struct address loopback = address("127.0.0.1");
+    struct ipaddr loopback = address("127.0.0.1");
 
     assert_int_equal(network_join(w->nw, &web, "default", NULL, NULL, NULL, NULL), 0);
     struct network_sandbox first = start(w, &web, "{\"80/tcp\":[{\"HostPort\":\"8081\"}]}", 0);
@@ -332,7 +332,7 @@ static void test_flushed(void **state)
     struct world *w = *state;
     auto_of(netlink_close) struct netlink *nl = NULL;
     auto_of(nft_close) struct nft *nft = NULL;
-    struct address loopback = address("127.0.0.1");
+    struct ipaddr loopback = address("127.0.0.1");
 
     assert_int_equal(network_join(w->nw, &web, NULL, NULL, NULL, NULL, NULL), 0);
     assert_int_equal(network_join(w->nw, &db, NULL, NULL, NULL, NULL, NULL), 0);
@@ -359,7 +359,7 @@ static void test_flushed(void **state)
 static void test_keeper(void **state)
 {
     struct world *w = *state;
-    struct address loopback = address("127.0.0.1");
+    struct ipaddr loopback = address("127.0.0.1");
     struct keeper *keeper;
     struct wharf_error e = { 0 };
 

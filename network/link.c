@@ -114,11 +114,11 @@ static int mark_bridge(struct netlink *nl, int index, const char *mark, struct w
     return netlink_submit(nl, e);
 }
 
-static struct netlink_address with_prefix(const struct address *a, unsigned prefix)
+static struct netlink_address with_prefix(const struct ipaddr *a, unsigned prefix)
 {
     struct netlink_address to = { .family = a->family, .prefix = prefix };
 
-    memcpy(to.bytes, a->bytes, address_length(a));
+    memcpy(to.bytes, a->bytes, ipaddr_length(a));
     return to;
 }
 
@@ -280,11 +280,11 @@ static void no_link_local(struct netlink *nl, int index)
     netlink_nest_end(nl, families);
 }
 
-static int default_route(struct netlink *nl, int index, const struct address *gateway,
+static int default_route(struct netlink *nl, int index, const struct ipaddr *gateway,
                          struct wharf_error *e)
 {
     struct netlink_route route = { .destination = { .family = gateway->family },
-                                   .gateway = with_prefix(gateway, address_bits(gateway)),
+                                   .gateway = with_prefix(gateway, ipaddr_bits(gateway)),
                                    .index = index };
 
     return netlink_add_route(nl, &route, e);

@@ -28,7 +28,7 @@ static void network_line(const struct endpoint *p, struct buf *b)
 
     for (int six = 0; six < 2; six++)
         buf_printf(b, "%s%s", six ? " " : "",
-                   p->address[six].family ? address_text(&p->address[six], text) : "-");
+                   p->address[six].family ? ipaddr_text(&p->address[six], text) : "-");
     buf_printf(b, " %s", p->container);
     add_word(b, p->name);
     for (size_t i = 0; i < p->settings.aliases.count; i++)
@@ -76,7 +76,7 @@ int host_servers(bool loopback, struct arena *arena, field_strings *ret)
         text = NULL;
     for (char *at = text, *line; at && (line = strsep(&at, "\n")) && list.count < NAMES_SERVERS;) {
         const char *server = str_after(line, "nameserver");
-        struct address a;
+        struct ipaddr a;
 
         if (!server || (*server != ' ' && *server != '\t'))
             continue;
@@ -84,7 +84,7 @@ int host_servers(bool loopback, struct arena *arena, field_strings *ret)
         char *word = arena_strn(arena, server, strcspn(server, " \t\r#;%"));
         if (!word)
             return -ENOMEM;
-        if (address_parse(word, &a) == 0 && (loopback || !address_is_loopback(&a)))
+        if (ipaddr_parse(word, &a) == 0 && (loopback || !ipaddr_is_loopback(&a)))
             list.items[list.count++] = word;
     }
     *ret = list;
@@ -96,7 +96,7 @@ static int write_servers(struct networks *nw, const char *container, const field
                          struct arena *arena, struct buf *b)
 {
     struct names names = { nw->names, container };
-    struct address before[NAMES_SERVERS];
+    struct ipaddr before[NAMES_SERVERS];
     char text[ADDRESS_TEXT_MAX];
     field_strings list = { 0 };
     int known = dns && dns->count ? 0 : names_servers(&names, before), r = 0;
@@ -106,7 +106,7 @@ static int write_servers(struct networks *nw, const char *container, const field
     else if (known == 0)
         r = host_servers(true, arena, &list);
     for (int i = 0; i < known; i++)
-        buf_printf(b, "server %s\n", address_text(&before[i], text));
+        buf_printf(b, "server %s\n", ipaddr_text(&before[i], text));
     for (size_t i = 0; r == 0 && i < list.count; i++)
         buf_printf(b, "server %s\n", list.items[i]);
     return r;

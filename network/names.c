@@ -54,7 +54,7 @@ static char *read_names(const struct names *names, const char *file)
 
 /* One attached container. `rest` is where its names begin. */
 struct entry {
-    struct address address[2];
+    struct ipaddr address[2];
     char *container, *rest;
 };
 
@@ -66,7 +66,7 @@ static bool read_entry(char *text, struct entry *ret)
 
         if (!address)
             return false;
-        address_parse(address, &ret->address[i]); /* "-": none */
+        ipaddr_parse(address, &ret->address[i]); /* "-": none */
     }
     ret->container = word(&text);
     ret->rest = text;
@@ -88,7 +88,7 @@ static bool is_called(struct entry *entry, const char *name)
 struct search {
     const char *name;
     int family;
-    struct address *found;
+    struct ipaddr *found;
     int count;
     bool exists;
 };
@@ -105,7 +105,7 @@ static void search_network(const struct names *names, const char *network, struc
         if (!read_entry(one, &entry) || !is_called(&entry, s->name))
             continue;
         s->exists = true;
-        const struct address *a = &entry.address[s->family == AF_INET6];
+        const struct ipaddr *a = &entry.address[s->family == AF_INET6];
         if (a->family && s->count < NAMES_FOUND_MAX)
             s->found[s->count++] = *a;
     }
@@ -139,7 +139,7 @@ static void search_line(const struct names *names, char *at, const char *name, s
 }
 
 int names_find(const struct names *names, const char *name, int family,
-               struct address ret[NAMES_FOUND_MAX])
+               struct ipaddr ret[NAMES_FOUND_MAX])
 {
     struct search s = { .family = family, .found = ret };
     char file[NAMES_FILE_NAME_MAX], *at, *one;
@@ -153,7 +153,7 @@ int names_find(const struct names *names, const char *name, int family,
 }
 
 static bool reverse_network(const struct names *names, const char *network,
-                            const char *network_name, const struct address *address,
+                            const char *network_name, const struct ipaddr *address,
                             char ret[NAME_MAX_DNS + 1])
 {
     char file[NAMES_FILE_NAME_MAX], *at, *one;
@@ -166,7 +166,7 @@ static bool reverse_network(const struct names *names, const char *network,
         char *name;
 
         if (!read_entry(one, &entry) ||
-            address_compare(&entry.address[address->family == AF_INET6], address) != 0 ||
+            ipaddr_compare(&entry.address[address->family == AF_INET6], address) != 0 ||
             !(name = word(&entry.rest)))
             continue;
         snprintf(ret, NAME_MAX_DNS + 1, "%s.%s", name, network_name);
@@ -175,7 +175,7 @@ static bool reverse_network(const struct names *names, const char *network,
     return false;
 }
 
-int names_reverse(const struct names *names, const struct address *address,
+int names_reverse(const struct names *names, const struct ipaddr *address,
                   char ret[NAME_MAX_DNS + 1])
 {
     char file[NAMES_FILE_NAME_MAX], *at, *one;
@@ -192,7 +192,7 @@ int names_reverse(const struct names *names, const struct address *address,
     return -ENOENT;
 }
 
-int names_servers(const struct names *names, struct address ret[NAMES_SERVERS])
+int names_servers(const struct names *names, struct ipaddr ret[NAMES_SERVERS])
 {
     char file[NAMES_FILE_NAME_MAX], *at, *one;
     int count = 0;
@@ -203,7 +203,7 @@ int names_servers(const struct names *names, struct address ret[NAMES_SERVERS])
     while (at && count < NAMES_SERVERS && (one = line(&at))) {
         char *kind = word(&one), *address = kind ? word(&one) : NULL;
 
-        if (address && streq(kind, "server") && address_parse(address, &ret[count]) == 0)
+        if (address && streq(kind, "server") && ipaddr_parse(address, &ret[count]) == 0)
             count++;
     }
     return count;

@@ -34,11 +34,11 @@ struct names {
  * asks one network. -ENOENT: nobody is called so. The number found may be 0: somebody is, but has
  * no address of this family. */
 int names_find(const struct names *names, const char *name, int family,
-               struct address ret[NAMES_FOUND_MAX]);
+               struct ipaddr ret[NAMES_FOUND_MAX]);
 /* "web.net" for an address; -ENOENT. */
-int names_reverse(const struct names *names, const struct address *address,
+int names_reverse(const struct names *names, const struct ipaddr *address,
                   char ret[NAME_MAX_DNS + 1]);
 /* The number of servers. */
-int names_servers(const struct names *names, struct address ret[NAMES_SERVERS]);
+int names_servers(const struct names *names, struct ipaddr ret[NAMES_SERVERS]);
 
 #endif

@@ -12,11 +12,11 @@
 #include "network/ipam.h"
 #include "network/port.h"
 
-static struct address address(const char *text)
+static struct ipaddr address(const char *text)
 {
-    struct address a;
+    struct ipaddr a;
 
-    assert_int_equal(address_parse(text, &a), 0);
+    assert_int_equal(ipaddr_parse(text, &a), 0);
     return a;
 }
 
@@ -32,18 +32,18 @@ static void test_subnets(void **state)
 {
     struct subnet a = subnet("172.17.3.9/16"), b = subnet("172.17.128.0/17"),
                   c = subnet("fd00::/64");
-    struct address first = subnet_first(&a), last = subnet_last(&a), at = address("10.0.255.255");
+    struct ipaddr first = subnet_first(&a), last = subnet_last(&a), at = address("10.0.255.255");
     char text[SUBNET_TEXT_MAX];
 
     assert_string_equal(subnet_text(&a, text), "172.17.3.9/16");
-    assert_string_equal(address_text(&first, text), "172.17.0.0");
-    assert_string_equal(address_text(&last, text), "172.17.255.255");
+    assert_string_equal(ipaddr_text(&first, text), "172.17.0.0");
+    assert_string_equal(ipaddr_text(&last, text), "172.17.255.255");
     assert_true(subnet_overlaps(&a, &b) && subnet_overlaps(&b, &a));
     assert_false(subnet_overlaps(&a, &c));
-    assert_true(address_next(&at));
-    assert_string_equal(address_text(&at, text), "10.1.0.0");
+    assert_true(ipaddr_next(&at));
+    assert_string_equal(ipaddr_text(&at, text), "10.1.0.0");
     at = address("255.255.255.255");
-    assert_false(address_next(&at));
+    assert_false(ipaddr_next(&at));
     assert_int_equal(subnet_parse("10.0.0.0", &a), -EINVAL);
     assert_int_equal(subnet_parse("10.0.0.0/33", &a), -EINVAL);
     assert_int_equal(subnet_parse("10.0.0/8", &a), -EINVAL);
@@ -103,7 +103,7 @@ static void test_published_text(void **state)
     assert_string_equal(b.data, "udp 0.0.0.0 53 172.17.0.2 5353");
     assert_int_equal(published_read(b.data, &q), 0);
     assert_int_equal(q.to_port, 5353);
-    assert_int_equal(address_compare(&q.to, &p.to), 0);
+    assert_int_equal(ipaddr_compare(&q.to, &p.to), 0);
     assert_int_equal(published_read("udp 0.0.0.0 53 ::1 5353", &q), -EINVAL);
     assert_int_equal(published_read("udp 0.0.0.0 53 172.17.0.2", &q), -EINVAL);
     assert_int_equal(published_read("icmp 0.0.0.0 53 172.17.0.2 1", &q), -EINVAL);
@@ -218,7 +218,7 @@ static void test_addresses(void **state)
     struct fixture *f = *state;
     struct wharf_error e = { 0 };
     char text[ADDRESS_TEXT_MAX];
-    struct address a;
+    struct ipaddr a;
     struct network n;
 
     assert_int_equal(
@@ -232,7 +232,7 @@ static void test_addresses(void **state)
         char endpoint[2] = { (char)('a' + i), 0 };
 
         assert_int_equal(ipam_take(&f->store, &n, false, NULL, endpoint, &a, &e), 0);
-        assert_string_equal(address_text(&a, text), expected[i]);
+        assert_string_equal(ipaddr_text(&a, text), expected[i]);
     }
     assert_int_equal(ipam_take(&f->store, &n, false, NULL, "z", &a, &e), -EADDRNOTAVAIL);
     assert_non_null(strstr(e.message, "no available IPv4 addresses"));
@@ -240,14 +240,14 @@ static void test_addresses(void **state)
     assert_int_equal(ipam_take(&f->store, &n, false, "10.2.0.4", "z", &a, &e), -EINVAL);
     assert_int_equal(ipam_give_back(&f->store, "b", &e), 0);
     assert_int_equal(ipam_take(&f->store, &n, false, NULL, "z", &a, &e), 0);
-    assert_string_equal(address_text(&a, text), "10.1.0.4");
+    assert_string_equal(ipaddr_text(&a, text), "10.1.0.4");
 }
 
 static void test_ranges(void **state)
 {
     struct fixture *f = *state;
     char text[ADDRESS_TEXT_MAX];
-    struct address a;
+    struct ipaddr a;
     struct network n;
 
     assert_int_equal(make(f, "n",
@@ -256,10 +256,10 @@ static void test_ranges(void **state)
                           0, &n, NULL),
                      0);
     assert_int_equal(ipam_take(&f->store, &n, false, NULL, "a", &a, NULL), 0);
-    assert_string_equal(address_text(&a, text), "10.1.7.0");
+    assert_string_equal(ipaddr_text(&a, text), "10.1.7.0");
     assert_int_equal(ipam_take(&f->store, &n, false, "10.1.9.9", "b", &a, NULL), 0);
     assert_int_equal(ipam_take(&f->store, &n, true, NULL, "a", &a, NULL), 0);
-    assert_string_equal(address_text(&a, text), "fd01::2");
+    assert_string_equal(ipaddr_text(&a, text), "fd01::2");
 }
 
 static void test_endpoints(void **state)
@@ -288,7 +288,7 @@ static void test_endpoints(void **state)
     assert_true(list.items[0].active);
     assert_string_equal(list.items[0].settings.mac, p.settings.mac);
     assert_memory_equal(list.items[0].mac, p.mac, 6);
-    assert_int_equal(address_compare(&list.items[0].address[0], &p.address[0]), 0);
+    assert_int_equal(ipaddr_compare(&list.items[0].address[0], &p.address[0]), 0);
     assert_int_equal(list.items[0].address[1].family, 0);
     assert_int_equal(netstore_port_add(&f->store, "c1", &port, NULL), 0);
     assert_int_equal(netstore_ports(&f->store, NULL, f->arena, &ports, NULL), 0);

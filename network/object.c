@@ -109,7 +109,7 @@ static int read_option(struct network *n, const char *key, const char *value, st
     if (streq(name, "default_bridge"))
         return read_bool(key, value, &ignored, e);
     if (streq(name, "host_binding_ipv4")) {
-        if (address_parse(value, &n->host_binding) < 0)
+        if (ipaddr_parse(value, &n->host_binding) < 0)
             return err_invalid(e, "invalid value for %s: '%s' is no address", key, value);
         return 0;
     }
@@ -136,7 +136,7 @@ static int read_pools(struct network *n, struct wharf_error *e)
         if (first->address.family)
             continue;
         *first = (struct subnet){ subnet_first(&block), block.prefix };
-        if (pool->gateway && *pool->gateway && address_parse(pool->gateway, &first->address) < 0)
+        if (pool->gateway && *pool->gateway && ipaddr_parse(pool->gateway, &first->address) < 0)
             return err_invalid(e, "invalid gateway address: %s", pool->gateway);
     }
     return 0;

@@ -46,9 +46,9 @@ struct network {
     /* derived from it */
     enum network_kind kind;
     bool predefined, icc, masquerade;
-    unsigned mtu;                /* 0: the kernel's default */
-    struct address host_binding; /* where ports are published without an address; none: any */
-    struct subnet subnet[2];     /* IPv4, IPv6, with the gateway as address; family 0: none */
+    unsigned mtu;               /* 0: the kernel's default */
+    struct ipaddr host_binding; /* where ports are published without an address; none: any */
+    struct subnet subnet[2];    /* IPv4, IPv6, with the gateway as address; family 0: none */
 };
 #define NETWORK_EVERYBODY (-1)
 
@@ -81,8 +81,8 @@ struct endpoint {
     /* while it is attached */
     bool active;
     unsigned char mac[6];
-    struct address address[2]; /* IPv4, IPv6 */
-    char *interface;           /* in the container */
+    struct ipaddr address[2]; /* IPv4, IPv6 */
+    char *interface;          /* in the container */
 };
 
 /* The host's end of the pair: follows from the id, so that anybody can find and remove it. */

@@ -86,7 +86,7 @@ static int add_binding(struct reading *in, const char *key, uint16_t first, uint
     struct port_request request = { .protocol = protocol };
     uint16_t from = 0, to = 0;
 
-    if (*ip && address_parse(ip, &request.host) < 0)
+    if (*ip && ipaddr_parse(ip, &request.host) < 0)
         return err_invalid(in->e, "invalid IP address: %s", ip);
     if (*host && parse_range(host, &from, &to) < 0)
         return err_invalid(in->e, "invalid port specification: \"%s\"", host);
@@ -236,7 +236,7 @@ int port_keep_seal(struct port_keep *keep, struct wharf_error *e)
     return r < 0 ? r : take_fd(&keep->out);
 }
 
-static socklen_t socket_address(const struct address *host, uint16_t port,
+static socklen_t socket_address(const struct ipaddr *host, uint16_t port,
                                 struct sockaddr_storage *ret)
 {
     struct sockaddr_in *four = (void *)ret;
@@ -271,7 +271,7 @@ static int bind_socket(int fd, const struct sockaddr_storage *at, socklen_t len)
 }
 
 /* Port 0: any; the one that it is. */
-static int bind_port(int protocol, const struct address *host, uint16_t *port)
+static int bind_port(int protocol, const struct ipaddr *host, uint16_t *port)
 {
     struct sockaddr_storage at;
     socklen_t len = socket_address(host, *port, &at);
@@ -295,7 +295,7 @@ static int bind_port(int protocol, const struct address *host, uint16_t *port)
 }
 
 /* One number, for every family that is wanted. */
-static int bind_families(int protocol, const struct address host[2], uint16_t *port, int fds[2])
+static int bind_families(int protocol, const struct ipaddr host[2], uint16_t *port, int fds[2])
 {
     uint16_t number = *port;
     int r = 0;
@@ -314,7 +314,7 @@ static int bind_families(int protocol, const struct address host[2], uint16_t *p
     return 0;
 }
 
-static int bind_request(const struct port_request *request, const struct address host[2],
+static int bind_request(const struct port_request *request, const struct ipaddr host[2],
                         uint16_t *ret, int fds[2])
 {
     int r = -EADDRINUSE;
@@ -330,13 +330,13 @@ static int bind_request(const struct port_request *request, const struct address
     return r;
 }
 
-static int take_failed(const struct port_request *request, const struct address *host, int r,
+static int take_failed(const struct port_request *request, const struct ipaddr *host, int r,
                        struct wharf_error *e)
 {
     char text[ADDRESS_TEXT_MAX];
     bool six = host->family == AF_INET6;
 
-    address_text(host, text);
+    ipaddr_text(host, text);
     if (r == -EADDRINUSE && request->first != request->last)
         return err_set(e, r, WHARF_ERROR_INTERNAL, "all ports are allocated");
     if (r == -EADDRINUSE)
@@ -348,18 +348,18 @@ static int take_failed(const struct port_request *request, const struct address 
 }
 
 int port_take(struct port_keep *keep, const struct port_request *request,
-              const struct address *fallback, const struct address to[2], struct published ret[2],
+              const struct ipaddr *fallback, const struct ipaddr to[2], struct published ret[2],
               struct wharf_error *e)
 {
-    const struct address *wanted = request->host.family ? &request->host : fallback;
-    struct address host[2] = { { .family = AF_INET }, { .family = AF_INET6 } };
+    const struct ipaddr *wanted = request->host.family ? &request->host : fallback;
+    struct ipaddr host[2] = { { .family = AF_INET }, { .family = AF_INET6 } };
     int fds[2], count = 0;
     uint16_t port;
 
     for (int i = 0; i < 2; i++) {
         if (wanted->family == host[i].family)
             host[i] = *wanted;
-        else if (wanted->family && !address_is_any(wanted))
+        else if (wanted->family && !ipaddr_is_any(wanted))
             host[i].family = 0;
         if (!to[i].family)
             host[i].family = 0;
@@ -368,7 +368,7 @@ int port_take(struct port_keep *keep, const struct port_request *request,
         host[1].family = 0;
     if (wanted->family == AF_INET6 && request->host.family)
         host[0].family = 0;
-    if (host[1].family && address_is_loopback(&host[1]))
+    if (host[1].family && ipaddr_is_loopback(&host[1]))
         return err_unsupported(e, "cannot publish a port on ::1: IPv6 leads no loopback traffic to "
                                   "containers, use 127.0.0.1");
     if (!host[0].family && !host[1].family)

@@ -18,7 +18,7 @@
 struct port_request {
     int protocol;
     uint16_t port;        /* of the container */
-    struct address host;  /* none: wherever the network publishes */
+    struct ipaddr host;   /* none: wherever the network publishes */
     uint16_t first, last; /* of the host, a range to choose from; 0: any */
 };
 typedef LIST_OF(struct port_request) port_list;
@@ -47,7 +47,7 @@ int port_keep_seal(struct port_keep *keep, struct wharf_error *e);
 /* Takes a port for each family that the container has an address of (`to`), the same number for
  * both; fills one or two of `ret` and returns how many. */
 int port_take(struct port_keep *keep, const struct port_request *request,
-              const struct address *fallback, const struct address to[2], struct published ret[2],
+              const struct ipaddr *fallback, const struct ipaddr to[2], struct published ret[2],
               struct wharf_error *e);
 
 #endif

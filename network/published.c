@@ -40,8 +40,8 @@ void published_write(const struct published *p, struct buf *b)
 {
     char host[ADDRESS_TEXT_MAX], to[ADDRESS_TEXT_MAX];
 
-    buf_printf(b, "%s %s %u %s %u", protocol_name(p->protocol), address_text(&p->host, host),
-               p->host_port, address_text(&p->to, to), p->to_port);
+    buf_printf(b, "%s %s %u %s %u", protocol_name(p->protocol), ipaddr_text(&p->host, host),
+               p->host_port, ipaddr_text(&p->to, to), p->to_port);
 }
 
 /* The next word of a line into `word`; false: none, or too long. */
@@ -58,12 +58,12 @@ static bool next_word(const char **at, char *word, size_t size)
     return true;
 }
 
-static bool next_end(const char **at, struct address *address, uint16_t *port)
+static bool next_end(const char **at, struct ipaddr *address, uint16_t *port)
 {
     char word[ADDRESS_TEXT_MAX];
     uint64_t number;
 
-    if (!next_word(at, word, sizeof(word)) || address_parse(word, address) < 0 ||
+    if (!next_word(at, word, sizeof(word)) || ipaddr_parse(word, address) < 0 ||
         !next_word(at, word, sizeof(word)) || parse_u64(word, 1, 65535, &number) < 0)
         return false;
     *port = (uint16_t)number;

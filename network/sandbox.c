@@ -72,8 +72,8 @@ static int filter_add(struct networks *nw, const struct network *n, const struct
 
 static void make_mac(struct endpoint *p)
 {
-    const struct address *a = &p->address[p->address[0].family ? 0 : 1];
-    const unsigned char *last = a->bytes + address_length(a) - 4;
+    const struct ipaddr *a = &p->address[p->address[0].family ? 0 : 1];
+    const unsigned char *last = a->bytes + ipaddr_length(a) - 4;
 
     if (p->settings.mac && mac_parse(p->settings.mac, p->mac) == 0)
         return;
@@ -544,7 +544,7 @@ static int unpublish(struct change *c, const struct endpoint *p)
     for (size_t i = 0; r == 0 && i < all.count; i++) {
         const struct published *at = &all.items[i];
 
-        if (address_compare(&at->to, &p->address[at->to.family == AF_INET6]) == 0)
+        if (ipaddr_compare(&at->to, &p->address[at->to.family == AF_INET6]) == 0)
             all.items[count++] = *at;
     }
     if (r < 0 || count == 0)

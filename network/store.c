@@ -61,10 +61,10 @@ static void bind_all(sqlite3_stmt *q, const char *types, va_list list)
         if (*types == 'i') {
             sqlite3_bind_int64(q, n, va_arg(list, int64_t));
         } else if (*types == 'a') {
-            const struct address *a = va_arg(list, const struct address *);
+            const struct ipaddr *a = va_arg(list, const struct ipaddr *);
 
             if (a->family)
-                sqlite3_bind_blob(q, n, a->bytes, (int)address_length(a), SQLITE_TRANSIENT);
+                sqlite3_bind_blob(q, n, a->bytes, (int)ipaddr_length(a), SQLITE_TRANSIENT);
         } else {
             sqlite3_bind_text(q, n, va_arg(list, const char *), -1, SQLITE_TRANSIENT);
         }
@@ -137,11 +137,11 @@ const char *column_text(sqlite3_stmt *q, int column)
     return text ? text : "";
 }
 
-struct address column_address(sqlite3_stmt *q, int column)
+struct ipaddr column_address(sqlite3_stmt *q, int column)
 {
     const void *bytes = sqlite3_column_blob(q, column);
 
-    return address_from(bytes, (size_t)sqlite3_column_bytes(q, column));
+    return ipaddr_from(bytes, (size_t)sqlite3_column_bytes(q, column));
 }
 
 /* A JSON text of ours into a struct. */

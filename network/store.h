@@ -42,7 +42,7 @@ int64_t netstore_number(struct network_store *s, int64_t otherwise, const char *
                         const char *types, ...);
 
 const char *column_text(sqlite3_stmt *q, int column); /* never NULL */
-struct address column_address(sqlite3_stmt *q, int column);
+struct ipaddr column_address(sqlite3_stmt *q, int column);
 
 /* ---- networks -------------------------------------------------------------------------------- */
 
