@@ -120,6 +120,13 @@ int image_tree_command(struct cli *cli, void *options, int argc, char **argv);
 int login_command(struct cli *cli, void *options, int argc, char **argv);
 int logout_command(struct cli *cli, void *options, int argc, char **argv);
 int registry_serve_command(struct cli *cli, void *options, int argc, char **argv);
+int network_ls_command(struct cli *cli, void *options, int argc, char **argv);
+int network_create_command(struct cli *cli, void *options, int argc, char **argv);
+int network_rm_command(struct cli *cli, void *options, int argc, char **argv);
+int network_inspect_command(struct cli *cli, void *options, int argc, char **argv);
+int network_connect_command(struct cli *cli, void *options, int argc, char **argv);
+int network_disconnect_command(struct cli *cli, void *options, int argc, char **argv);
+int network_prune_command(struct cli *cli, void *options, int argc, char **argv);
 int version_command(struct cli *cli, void *options, int argc, char **argv);
 int info_command(struct cli *cli, void *options, int argc, char **argv);
 
@@ -134,8 +141,11 @@ struct run_options {
     bool oom_kill_disable;
     char **add_hosts, **dns, **group_add, **log_options, **sysctls, **mounts, **attach, **devices,
         **channels;
-    const char *workdir, *user, *name, *hostname, *network, *entrypoint, *stop_signal, *userns,
-        *pid, *ipc, *pull, *platform;
+    const char *workdir, *user, *name, *hostname, *entrypoint, *stop_signal, *userns, *pid, *ipc,
+        *pull, *platform;
+    char **networks, **network_aliases, **publish, **expose, **links;
+    const char *ip, *ip6, *mac;
+    bool publish_all;
     const char *cgroup_parent, *cidfile, *log_driver, *detach_keys, *cpuset;
     int64_t memory, memory_swap, cpus, cpu_shares, pids, stop_timeout, shm_size, oom_score_adj;
 };
@@ -189,8 +199,17 @@ struct volume_create_options {
     const char *driver;
     char **labels, **options;
 };
+struct network_create_options {
+    const char *driver, *ipam_driver;
+    bool internal, attachable, ipv6;
+    char **subnets, **ranges, **gateways, **auxiliary, **labels, **options;
+};
+struct network_connect_options {
+    const char *ip, *ip6;
+    char **aliases, **links;
+};
 struct list_options { /* of volume ls and what is like it */
-    bool quiet;
+    bool quiet, no_trunc;
     char **filters;
     const char *format;
 };

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "cmd/wharf/cli.h"
 #include "cmd/wharf/mount.h"
+#include "cmd/wharf/publish.h"
 #include "cmd/wharf/terminal.h"
 #include "cmd/wharf/transfer.h"
 
@@ -189,7 +190,6 @@ static int host_settings(const struct run_options *o, const struct lists *l, str
         .volumes_from = strings(o->volumes_from),
         .volume_driver = (char *)o->volume_driver,
         .channels = strings(o->channels),
-        .network_mode = (char *)(o->network ? o->network : "none"),
         .userns_mode = (char *)o->userns,
         .pid_mode = (char *)o->pid,
         .ipc_mode = (char *)o->ipc,
@@ -273,7 +273,8 @@ static int make_settings(const struct run_options *o, int argc, char **argv, con
         entry[0] = (char *)o->entrypoint;
         s->entrypoint = (field_strings){ entry, 1 };
     }
-    return host_settings(o, l, arena, s->host, e);
+    r = host_settings(o, l, arena, s->host, e);
+    return r < 0 ? r : network_flags(o, arena, s, e);
 }
 
 static int create_once(struct cli *cli, const struct run_options *o, int argc, char **argv,
