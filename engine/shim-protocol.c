@@ -189,6 +189,7 @@ static const struct {
     { "policy", offsetof(struct shim_config, policy), true },
     { "policy-max", offsetof(struct shim_config, policy_max), true },
     { "lower", offsetof(struct shim_config, lower), false },
+    { "network", offsetof(struct shim_config, network), false },
     { "health", offsetof(struct shim_config, health), false },
     { "health-interval", offsetof(struct shim_config, health_interval_ms), true },
     { "health-timeout", offsetof(struct shim_config, health_timeout_ms), true },

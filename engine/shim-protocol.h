@@ -36,13 +36,17 @@ enum shim_fd {
     SHIM_FD_LOCK,        /* holds the lock that says "this shim lives" (lock.h) */
     SHIM_FD_DIR,         /* the container's directory: logs, exit status, execs */
     SHIM_FD_END,
+    SHIM_FD_NETNS = SHIM_FD_END, /* where it puts the network namespace that SHIM_START brings */
 };
+#define SHIM_NETNS_PATH "/proc/self/fd/8" /* the same for the specification */
+_Static_assert(SHIM_FD_NETNS == 8, "SHIM_NETNS_PATH names it");
 #define SHIMS_DIR "shims" /* below the run directory: endpoints, named by id */
 
 enum shim_op {
     /* asked of a shim; each is answered by SHIM_DONE or SHIM_FAILED */
     SHIM_START =
-        1,       /* descriptors: configuration (shim_config_seal), root; answer: value[0] = pid */
+        1,       /* descriptors: configuration (shim_config_seal), root, and with networks their
+                  * namespace and what holds their ports (may be missing); answer: value[0] = pid */
     SHIM_ATTACH, /* flags: SHIM_STDIN...; descriptors in that order; text: detach keys */
     SHIM_EXEC,   /* as SHIM_ATTACH, the process document's memfd first; SHIM_TTY; value: rows,
                   * columns; text: the exec's id, then the keys */
@@ -135,6 +139,8 @@ struct shim_config {
     uint64_t policy, policy_max; /* enum shim_policy; restarts at most, 0: no bound */
     const char *lower;           /* for restarts: the overlay's lower directories, ':' between them;
                                   * "": the root is "copy" in the container's directory */
+
+    const char *network; /* what network/keeper.h wants to know; "": it has none of its own */
 
     const char *health; /* process document of the check; "": none */
     uint64_t health_interval_ms, health_timeout_ms, health_start_ms, health_start_interval_ms;

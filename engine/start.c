@@ -18,6 +18,7 @@
 #include "engine/devices.h"
 #include "engine/join.h"
 #include "engine/mounts.h"
+#include "engine/network.h"
 
 void plan_done(struct plan *plan)
 {
@@ -95,9 +96,11 @@ static int plan_open(struct engine *en, const struct record *r, struct plan *pla
 
 /* Configuration and root of the start, as the descriptors of a SHIM_START; flags: SHIM_TTY. */
 static int fill_start(struct engine *en, struct record *r, const struct engine_streams *streams,
-                      int mount_fds[MOUNT_FDS_MAX + 1], struct shim_message *start,
+                      int dir, int mount_fds[MOUNT_FDS_MAX + 1], struct shim_message *start,
                       struct wharf_error *e)
 {
+    __attribute__((cleanup(network_sandbox_done))) struct network_sandbox sandbox = { -1, -1,
+                                                                                      NULL };
     autoplan struct plan plan = { 0 };
     autobuf struct buf spec = BUF(OCI_TEXT_MAX), lower = BUF(OCI_TEXT_MAX);
     struct shim_config config;
@@ -116,6 +119,10 @@ static int fill_start(struct engine *en, struct record *r, const struct engine_s
     }
     code = plan_open(en, r, &plan, mount_fds, e);
     if (code == 0)
+        code = record_network_start(en, r, &plan.settings, dir, &sandbox, e);
+    if (sandbox.netns >= 0)
+        plan.input.joined.network = SHIM_NETNS_PATH;
+    if (code == 0)
         code = oci_config(&plan.input, plan.arena, &spec, e);
     if (code == 0)
         code = shim_configure(en, r, &plan, &config, e);
@@ -124,12 +131,17 @@ static int fill_start(struct engine *en, struct record *r, const struct engine_s
     config.spec = spec.data;
     config.spec_len = spec.len;
     config.lower = lower.data;
+    config.network = sandbox.keeper;
     autoclose int memory = shim_config_seal(&config);
     if (memory < 0 || lower.error)
         return err_code(e, MIN(memory, -ENOMEM), "cannot hand over the container's configuration");
     start->fds[0] = take_fd(&memory);
     start->fds[1] = take_fd(&root);
     start->fd_count = 2;
+    if (sandbox.netns >= 0)
+        start->fds[start->fd_count++] = take_fd(&sandbox.netns);
+    if (sandbox.ports >= 0)
+        start->fds[start->fd_count++] = take_fd(&sandbox.ports);
     start->flags = plan.settings.tty ? SHIM_TTY : 0;
     return 0;
 }
@@ -153,7 +165,7 @@ static int run_shim(struct engine *en, struct record *r, const struct engine_str
     if (dir < 0)
         return err_code(e, dir, "cannot open the directory of container %s", r->id);
     autoclose int fd = shim_ready(en, r->id, dir, &pid, e);
-    int code = fd < 0 ? fd : fill_start(en, r, streams, mount_fds, &start, e);
+    int code = fd < 0 ? fd : fill_start(en, r, streams, dir, mount_fds, &start, e);
     if (code >= 0 && streams) {
         streams_fill(streams, &attach);
         attach.flags |= start.flags;
@@ -181,6 +193,7 @@ static int start_failed(struct engine *en, struct record *r, int64_t before, str
         record_forget(en, r, NULL);
         return code;
     }
+    record_network_stop(en, r, NULL);
     r->state = before;
     r->exit_code = wharf_error_exit(e);
     free(r->error);

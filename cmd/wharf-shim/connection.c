@@ -66,7 +66,9 @@ static int do_start(struct shim *shim, struct connection *c, struct shim_message
 {
     if (shim->started)
         return err_set(e, -EBUSY, WHARF_ERROR_CONFLICT, "the container was started before");
-    int r = shim_start(shim, m->fd_count > 0 ? m->fds[0] : -1, m->fd_count > 1 ? m->fds[1] : -1, e);
+    int fds[SHIM_FDS_MAX] = { -1, -1, -1, -1 };
+    memcpy(fds, m->fds, m->fd_count * sizeof(fds[0]));
+    int r = shim_start(shim, fds, e);
     if (r < 0) { /* this shim is used up: those who are attached hear that by its end */
         shim->quit = true;
         return r;

@@ -110,6 +110,7 @@ static void finish(struct shim *shim, int code)
     shim->done = true;
     shim->restarting = false;
     timer_stop(shim, &shim->restart);
+    network_end(shim);
     if (shim->log_open)
         log_writer_close(&shim->log);
     shim_exit_write(SHIM_FD_DIR, &status);
@@ -304,10 +305,10 @@ static void restart_fire(struct shim *shim, struct timer *timer)
     client_input_flow(shim, &shim->init);
 }
 
-int shim_start(struct shim *shim, int config_fd, int root_fd, struct wharf_error *e)
+int shim_start(struct shim *shim, const int fds[4], struct wharf_error *e)
 {
     struct container_engine_options options = { .size = sizeof(options), .rootless = -1 };
-    int r = read_config(shim, config_fd, e);
+    int r = read_config(shim, fds[0], e);
 
     if (r < 0)
         return r;
@@ -322,7 +323,9 @@ int shim_start(struct shim *shim, int config_fd, int root_fd, struct wharf_error
     unlinkat(SHIM_FD_DIR, SHIM_HEALTH_FILE, 0);
     shim->restart.fire = restart_fire;
     if (r == 0)
-        r = run(shim, root_fd, e);
+        r = network_begin(shim, fds[2], fds[3], e);
+    if (r == 0)
+        r = run(shim, fds[1], e);
     if (r < 0)
         return r;
     forget_spec(shim);

@@ -138,6 +138,8 @@ static int shim_open(struct shim *shim)
 {
     for (int fd = SHIM_FD_CONTROL; fd < SHIM_FD_END; fd++)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
+    network_reserve();
+    shim->names.fd = shim->ports = -1;
     survive_signals();
     shim->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (shim->epoll < 0)

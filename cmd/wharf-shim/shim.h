@@ -139,6 +139,9 @@ struct shim {
     int64_t restart_wait_ms, failures;
     char name[NAME_MAX_BYTES];
     struct health *health;
+    struct keeper *keeper; /* of its network; NULL: none */
+    struct source names;   /* the keeper's */
+    int ports;             /* holds them; -1: none */
     bool log_open;
     struct log_writer log;
     char chunk[STREAM_CHUNK];
@@ -156,7 +159,8 @@ void timer_set(struct shim *shim, struct timer *timer, int64_t ms);
 void timer_stop(struct shim *shim, struct timer *timer);
 
 /* life.c */
-int shim_start(struct shim *shim, int config_fd, int root_fd, struct wharf_error *e);
+/* Descriptors of SHIM_START, -1: missing; they stay the message's. */
+int shim_start(struct shim *shim, const int fds[4], struct wharf_error *e);
 /* The container's first process has ended and its streams are dry. */
 void shim_ended(struct shim *shim);
 /* The policy is off from now on; a container that waits for its restart has ended. */
@@ -165,6 +169,11 @@ void shim_set_policy(struct shim *shim, uint64_t policy, uint64_t max);
 /* An event of this container; `extra`: more attributes, as "\"k\":\"v\"", or "". */
 void shim_emit(struct shim *shim, const char *action, const char *extra);
 void shim_save_state(struct shim *shim);
+
+/* network.c: at birth, so that nothing else takes the number; at the start; at the end. */
+void network_reserve(void);
+int network_begin(struct shim *shim, int netns, int ports, struct wharf_error *e);
+void network_end(struct shim *shim);
 
 /* root.c: the container's root as a new detached mount, or -errno. */
 int root_mount(const struct shim_config *config, struct wharf_error *e);
