@@ -196,6 +196,9 @@ int engine_container_list(struct engine *engine, struct principal who,
 int engine_container_inspect(struct engine *engine, struct principal who, const char *reference,
                              json_t **ret, struct wharf_error *e);
 
+/* "Ports" of a list entry: [{"IP","PrivatePort","PublicPort","Type"}]. NULL when out of memory. */
+json_t *engine_container_ports(struct engine *engine, const struct record *r);
+
 struct engine_logs {
     bool follow;
     uint64_t tail;              /* LOG_TAIL_ALL */

@@ -191,7 +191,7 @@ json_t *record_network_json(struct engine *en, const struct record *r, const str
     return settings;
 }
 
-json_t *record_ports_json(struct engine *en, const struct record *r)
+json_t *engine_container_ports(struct engine *en, const struct record *r)
 {
     autojson json_t *tree = settings_tree(r), *exposed = exposed_ports(tree);
     struct networks *nw;

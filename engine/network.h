@@ -29,7 +29,4 @@ int record_network_rename(struct engine *en, const struct record *r, struct whar
 
 /* NetworkSettings of inspect; never NULL but when out of memory. */
 json_t *record_network_json(struct engine *en, const struct record *r, const struct settings *s);
-/* Ports of a list entry, an array. */
-json_t *record_ports_json(struct engine *en, const struct record *r);
-
 #endif

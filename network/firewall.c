@@ -264,24 +264,38 @@ static size_t put_port(unsigned char *at, uint16_t port)
     return WORD;
 }
 
-static void element_port(struct nft *nft, bool add, const struct published *p)
+/* A port as an element: its set, its key, what it leads to. */
+struct element {
+    const char *set;
+    unsigned char key[WORD + 16 + WORD], value[16 + WORD];
+    size_t key_length, value_length;
+};
+
+static struct element element_of(const struct published *p)
 {
     bool six = p->to.family == AF_INET6, any = ipaddr_is_any(&p->host);
-    unsigned char key[WORD + 16 + WORD] = { (unsigned char)p->protocol }, value[16 + WORD];
-    size_t n = WORD, m = ipaddr_length(&p->to);
+    struct element x = { .key = { (unsigned char)p->protocol },
+                         .key_length = WORD,
+                         .value_length = ipaddr_length(&p->to) };
 
-    if (!any) {
-        memcpy(key + n, p->host.bytes, ipaddr_length(&p->host));
-        n += ipaddr_length(&p->host);
+    if (any) {
+        x.set = six ? "anywhere6" : "anywhere4";
+    } else {
+        x.set = six ? "published6" : "published4";
+        memcpy(x.key + x.key_length, p->host.bytes, ipaddr_length(&p->host));
+        x.key_length += ipaddr_length(&p->host);
     }
-    n += put_port(key + n, p->host_port);
-    memcpy(value, p->to.bytes, m);
-    m += put_port(value + m, p->to_port);
-    nft_element(nft, add,
-                any   ? six ? "anywhere6" : "anywhere4"
-                : six ? "published6"
-                      : "published4",
-                key, n, add ? value : NULL, m);
+    x.key_length += put_port(x.key + x.key_length, p->host_port);
+    memcpy(x.value, p->to.bytes, x.value_length);
+    x.value_length += put_port(x.value + x.value_length, p->to_port);
+    return x;
+}
+
+static void element_port(struct nft *nft, bool add, const struct published *p)
+{
+    struct element x = element_of(p);
+
+    nft_element(nft, add, x.set, x.key, x.key_length, add ? x.value : NULL, x.value_length);
 }
 
 int firewall_make(struct nft *nft, const char *table, const struct firewall_network *networks,
@@ -308,18 +322,36 @@ int firewall_make(struct nft *nft, const char *table, const struct firewall_netw
     return nft_commit(nft, e);
 }
 
-/* Takes elements away one by one: a transaction fails as a whole if one of them is not there. */
-static int take_each(struct nft *nft, const char *table, const struct published *ports,
-                     size_t count, struct wharf_error *e)
+/* Takes those away that are there and, but for `anybody`, lead where they are said to lead: the
+ * port may be another container's by now. A transaction fails as a whole, and the kernel waits for
+ * every CPU before it says so, if one element is missing: hence the look at each. */
+static int take(struct nft *nft, const char *table, const struct published *ports, size_t count,
+                bool anybody, struct wharf_error *e)
 {
+    autofree bool *there = calloc(count, sizeof(*there));
+    bool any = false;
+
+    if (!there)
+        return err_nomem(e);
     for (size_t i = 0; i < count; i++) {
-        nft_begin(nft, table);
-        element_port(nft, false, &ports[i]);
-        int r = nft_commit(nft, NULL);
-        if (r < 0 && r != -ENOENT)
-            return err_code(e, r, "cannot withdraw port %u", ports[i].host_port);
+        struct element x = element_of(&ports[i]);
+        unsigned char value[sizeof(x.value)];
+        int r = nft_find_element(nft, table, x.set, x.key, x.key_length, value, x.value_length, e);
+
+        if (r < 0)
+            return r;
+        there[i] = r > 0 && (anybody || memcmp(value, x.value, x.value_length) == 0);
+        any = any || there[i];
     }
-    return 0;
+    if (!any)
+        return 0;
+    nft_begin(nft, table);
+    for (size_t i = 0; i < count; i++) {
+        if (there[i])
+            element_port(nft, false, &ports[i]);
+    }
+    int r = nft_commit(nft, e);
+    return r == -ENOENT ? 0 : r; /* somebody was faster */
 }
 
 static int add(struct nft *nft, const char *table, const struct firewall_network *network,
@@ -343,7 +375,7 @@ int firewall_add(struct nft *nft, const char *table, const struct firewall_netwo
     if (r != -EBUSY && r != -EEXIST)
         return r;
     /* the caller holds the host's ports, so whatever stands there is a dead container's */
-    r = take_each(nft, table, ports, count, e);
+    r = take(nft, table, ports, count, true, e);
     return r < 0 ? r : add(nft, table, network, ports, count, e);
 }
 
@@ -359,13 +391,5 @@ int firewall_remove_network(struct nft *nft, const char *table,
 int firewall_unpublish(struct nft *nft, const char *table, const struct published *ports,
                        size_t count, struct wharf_error *e)
 {
-    if (count == 0)
-        return 0;
-    nft_begin(nft, table);
-    for (size_t i = 0; i < count; i++)
-        element_port(nft, false, &ports[i]);
-    int r = nft_commit(nft, NULL);
-    return r == -ENOENT ? take_each(nft, table, ports, count, e)
-           : r < 0      ? err_code(e, r, "cannot withdraw published ports")
-                        : 0;
+    return count == 0 ? 0 : take(nft, table, ports, count, false, e);
 }

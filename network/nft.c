@@ -204,6 +204,41 @@ void nft_element(struct nft *nft, bool add, const char *set, const void *key, si
     nest_end(nft, at);
 }
 
+struct found {
+    void *data;
+    size_t length;
+};
+
+static int take_data(void *user, const struct nlmsghdr *m)
+{
+    static const uint16_t path[] = { NFTA_LIST_ELEM, NFTA_SET_ELEM_DATA, NFTA_DATA_VALUE };
+    const struct rtattr *at = netlink_find(m, sizeof(struct nfgenmsg), NFTA_SET_ELEM_LIST_ELEMENTS);
+    struct found *found = user;
+
+    for (size_t i = 0; at && i < ARRAY_SIZE(path); i++)
+        at = netlink_find_in(at, path[i]);
+    if (at)
+        memcpy(found->data, RTA_DATA(at), MIN(found->length, (size_t)RTA_PAYLOAD(at)));
+    return 0;
+}
+
+int nft_find_element(struct nft *nft, const char *table, const char *set, const void *key,
+                     size_t key_length, void *value, size_t length, struct wharf_error *e)
+{
+    struct found found = { value, length };
+
+    request(nft, NFT_MSG_GETSETELEM, 0, "look into", set);
+    netlink_attr_str(nft->nl, NFTA_SET_ELEM_LIST_TABLE, table);
+    netlink_attr_str(nft->nl, NFTA_SET_ELEM_LIST_SET, set);
+    size_t list = nest(nft, NFTA_SET_ELEM_LIST_ELEMENTS), at = nest(nft, NFTA_LIST_ELEM);
+    data(nft, NFTA_SET_ELEM_KEY, key, key_length);
+    nest_end(nft, at);
+    nest_end(nft, list);
+    memset(value, 0, length);
+    int r = netlink_ask(nft->nl, take_data, &found, e);
+    return r == -ENOENT ? 0 : r < 0 ? r : 1;
+}
+
 void nft_add_chain(struct nft *nft, const char *name, const char *type, uint32_t hook,
                    int32_t priority)
 {

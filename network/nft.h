@@ -31,6 +31,11 @@ int nft_commit(struct nft *nft, struct wharf_error *e);
 /* Whether the table is there. */
 int nft_has_table(struct nft *nft, const char *table, struct wharf_error *e);
 
+/* What an element of a map leads to: its bytes into `data` (`length` of them); 1, or 0 when there
+ * is no such element, set or table. Not inside a transaction. */
+int nft_find_element(struct nft *nft, const char *table, const char *set, const void *key,
+                     size_t key_length, void *data, size_t length, struct wharf_error *e);
+
 void nft_add_table(struct nft *nft);
 void nft_delete_table(struct nft *nft); /* -ENOENT when there is none */
 

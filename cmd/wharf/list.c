@@ -24,7 +24,10 @@ static const char *const ps_names[] = { "ID",     "Image", "Command", "RunningFo
 static const char *const ps_headings[] = { "CONTAINER ID", "IMAGE", "COMMAND", "CREATED",
                                            "STATUS",       "PORTS", "NAMES",   NULL };
 
+#define PORTS_TEXT_MAX (4u << 20)
+
 struct ps {
+    struct engine *engine;
     struct ps_options *o;
     struct output output;
     struct wharf_error *e;
@@ -85,8 +88,31 @@ static int64_t now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* "0.0.0.0:8080->80/tcp, 443/tcp" */
+static char *ports_text(struct engine *engine, const struct record *r)
+{
+    autojson json_t *ports = engine_container_ports(engine, r);
+    struct buf b = BUF(PORTS_TEXT_MAX);
+    json_t *p;
+    size_t i;
+
+    json_array_foreach (ports, i, p) {
+        const char *ip = json_string_value(json_object_get(p, "IP"));
+        bool six = ip && strchr(ip, ':');
+
+        buf_str(&b, i ? ", " : "");
+        if (ip)
+            buf_printf(&b, "%s%s%s:%d->", six ? "[" : "", ip, six ? "]" : "",
+                       (int)json_integer_value(json_object_get(p, "PublicPort")));
+        buf_printf(&b, "%d/%s", (int)json_integer_value(json_object_get(p, "PrivatePort")),
+                   json_string_value(json_object_get(p, "Type")));
+    }
+    return buf_take(&b);
+}
+
 static int ps_row(struct ps *ps, const struct record *r)
 {
+    autofree char *ports = ports_text(ps->engine, r);
     char id[ID_LENGTH + 1], created[72], status[128];
     int64_t now = now_ns();
     bool whole = ps->o->no_trunc || strlen(r->command) <= 20;
@@ -97,10 +123,14 @@ static int ps_row(struct ps *ps, const struct record *r)
     duration_text((now - r->created_ns) / 1000000000, created, sizeof(created) - 5);
     memcpy(created + strlen(created), " ago", 5);
     status_text(r, now, status, sizeof(status));
-    const char *cells[PS_COLUMNS] = {
-        id, r->image, command ? command : "",          created, status,
-        "", r->name,  state_name((enum state)r->state)
-    };
+    const char *cells[PS_COLUMNS] = { id,
+                                      r->image,
+                                      command ? command : "",
+                                      created,
+                                      status,
+                                      ports ? ports : "",
+                                      r->name,
+                                      state_name((enum state)r->state) };
     return output_row(&ps->output, cells);
 }
 
@@ -129,6 +159,7 @@ int ps_command(struct cli *cli, void *options, int argc, char **argv)
 {
     struct ps_options *o = options;
     struct ps ps = { .o = o,
+                     .engine = cli->engine,
                      .e = &cli->e,
                      .left = o->latest     ? 1
                              : o->last > 0 ? o->last

@@ -75,7 +75,7 @@ static int print_list(const struct list_options *o, json_t *networks, struct wha
                                          "IPv6", "Internal", "Labels", NULL };
     static const char *const headings[] = { "NETWORK ID", "NAME", "DRIVER", "SCOPE",
                                             NULL,         NULL,   NULL };
-    struct output out = { .names = names, .headings = headings };
+    struct output out = { .names = names, .headings = headings, .columns = ARRAY_SIZE(names) - 1 };
     json_t *n;
     size_t i;
 
