@@ -43,8 +43,8 @@ def test_errors_of_wharf_are_125(wharf):
     assert code == 125 and "unknown flag: --frob" in err
     code, _, err = wharf.run("run", "-v", "a b:/x", "busybox", "true")
     assert code == 125 and "includes invalid characters for a local volume name" in err
-    code, _, err = wharf.run("run", "--network", "bridge", "busybox", "true")
-    assert code == 125 and "NetworkMode is not supported yet" in err
+    code, _, err = wharf.run("run", "--network", "nosuch", "busybox", "true")
+    assert code == 125 and "network nosuch not found" in err
     code, _, err = wharf.run("rm", "nosuch")
     assert code == 1 and "No such container: nosuch" in err
 
@@ -99,7 +99,8 @@ def test_confinement(wharf):
 
 
 def test_networks(wharf):
-    assert wharf.ok("run", "--rm", "busybox", "ls", "/sys/class/net").split() == ["lo"]
+    assert wharf.ok("run", "--rm", "busybox", "ls", "/sys/class/net").split() == ["eth0", "lo"]
+    assert wharf.ok("run", "--rm", "--network", "none", "busybox", "ls", "/sys/class/net").split() == ["lo"]
     mine = os.readlink("/proc/self/ns/net")
     assert wharf.ok("run", "--rm", "--network", "host", "busybox", "readlink", "/proc/self/ns/net").strip() == mine
 
