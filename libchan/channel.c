@@ -389,6 +389,15 @@ int chan_attempt_recv(struct chan *c, struct chan_msg *m, const struct waiter *s
 
 /* ---- the public calls ---- */
 
+/* Once, before sleeping: see ring_in_flow. */
+static bool worth_a_yield(struct chan *c, bool sending)
+{
+    if (!c->ring || atomic_load(&c->session) || !ring_in_flow(c->ring, sending))
+        return false;
+    sched_yield();
+    return true;
+}
+
 static int send_message(struct chan *c, struct chan_msg *m, bool last, chan_time deadline,
                         struct wharf_error *e)
 {
@@ -401,6 +410,8 @@ static int send_message(struct chan *c, struct chan_msg *m, bool last, chan_time
         r = chan_attempt_send(c, m, last, NULL, e);
     if (r == 0 && deadline != CHAN_NOW && atomic_load(&c->session))
         session_settle(atomic_load(&c->session), deadline);
+    if (r == -EAGAIN && deadline != CHAN_NOW && worth_a_yield(c, true))
+        r = chan_attempt_send(c, m, last, NULL, e);
     if (r != -EAGAIN || deadline == CHAN_NOW)
         return r;
     return select_one(&(struct chan_case){ .op = CHAN_SEND, .tx = tx_of_chan(c), .msg = m }, last,
@@ -428,6 +439,8 @@ int chan_recv(struct chan_rx *rx, struct chan_msg *m, chan_time deadline, struct
         return session_recv(c, m, deadline, e);
     r = chan_attempt_recv(c, m, NULL, e);
     if (r == -EAGAIN && deadline == CHAN_NOW && session_step_once(atomic_load(&c->session)))
+        r = chan_attempt_recv(c, m, NULL, e);
+    if (r == -EAGAIN && deadline != CHAN_NOW && worth_a_yield(c, false))
         r = chan_attempt_recv(c, m, NULL, e);
     if (r != -EAGAIN || deadline == CHAN_NOW)
         return r;

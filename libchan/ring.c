@@ -11,6 +11,7 @@
 #define SLOT_BYTES 108u
 #define LINE       64
 #define BOXED      UINT32_MAX
+#define FLOW_MIN   16 /* messages */
 #define RING_SPINS                                                                                 \
     16 /* looks at a slot that its owner has claimed but not finished, before yielding */
 
@@ -28,7 +29,9 @@ struct ring {
     uint64_t one_lap; /* twice that */
     uint64_t capacity;
     _Atomic uint64_t tail __attribute__((aligned(LINE)));
+    _Atomic uint64_t tail_rested; /* where it stood when ring_in_flow was last asked */
     _Atomic uint64_t head __attribute__((aligned(LINE)));
+    _Atomic uint64_t head_rested;
     struct slot slots[];
 };
 
@@ -45,6 +48,8 @@ struct ring *ring_new(unsigned capacity)
     r->one_lap = r->mark << 1;
     atomic_init(&r->tail, 0);
     atomic_init(&r->head, 0);
+    atomic_init(&r->tail_rested, 0);
+    atomic_init(&r->head_rested, 0);
     for (unsigned i = 0; i < capacity; i++)
         atomic_init(&r->slots[i].stamp, i);
     return r;
@@ -171,6 +176,14 @@ int ring_pop(struct ring *r, struct chan_msg *m)
 void ring_close(struct ring *r)
 {
     atomic_fetch_or(&r->tail, r->mark);
+}
+
+bool ring_in_flow(struct ring *r, bool sending)
+{
+    _Atomic uint64_t *rested = sending ? &r->tail_rested : &r->head_rested;
+    uint64_t at = atomic_load_explicit(sending ? &r->tail : &r->head, memory_order_relaxed);
+
+    return at - atomic_exchange_explicit(rested, at, memory_order_relaxed) >= FLOW_MIN;
 }
 
 bool ring_readable(struct ring *r)

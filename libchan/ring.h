@@ -26,4 +26,9 @@ int ring_pop(struct ring *r, struct chan_msg *m);
 void ring_close(struct ring *r);
 bool ring_readable(struct ring *r); /* a message is there, or the end is */
 
+/* For an end that found the queue full (or empty) and is about to sleep: true if it has come far
+ * since it last asked. Then the other end is most likely at work, and giving it the processor once
+ * is cheaper than to sleep and be woken. */
+bool ring_in_flow(struct ring *r, bool sending);
+
 #endif
