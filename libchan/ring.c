@@ -85,7 +85,10 @@ static void slot_put(struct slot *s, struct chan_msg *m, struct chan_msg *box)
         s->box = box;
     } else {
         s->len = m->len;
-        memcpy(s->bytes, msg_body(m), m->len);
+        if (m->start + SLOT_BYTES <= m->cap)
+            memcpy(s->bytes, msg_body(m), SLOT_BYTES); /* of a size that the compiler knows */
+        else
+            memcpy(s->bytes, msg_body(m), m->len);
         chan_msg_clear(m);
     }
 }
