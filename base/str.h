@@ -40,6 +40,9 @@ int parse_size(const char *text, int64_t *ret);
 /* A new string by printf rules; NULL when out of memory. */
 char *str_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* How long, as people say it: "5 minutes", "About an hour". */
+void duration_text(int64_t seconds, char *text, size_t size);
+
 /* Lists of strings ended by NULL. */
 size_t strv_count(const char *const *list);
 void strv_free(char **list);

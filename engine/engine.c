@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "network/network.h"
+#include "engine/listing.h"
 #include "volume/volume.h"
 
 int64_t time_now_ns(void)
@@ -110,6 +111,7 @@ void engine_close(struct engine *en)
 {
     if (!en)
         return;
+    listing_free(en->listing);
     image_store_free(en->images);
     volume_store_close(en->volumes);
     networks_close(en->networks);

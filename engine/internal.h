@@ -13,6 +13,8 @@
 #define CONTAINERS_DIR "containers"
 #define STATE_DIR      "state" /* below run: libcontainer's */
 
+struct listing;
+
 struct engine {
     char *root, *run, *shim; /* absolute */
     int root_fd, containers_fd;
@@ -23,6 +25,7 @@ struct engine {
     struct image_store *images; /* these are opened when first needed */
     struct volume_store *volumes;
     struct networks *networks;
+    struct listing *listing; /* listing.h */
 };
 
 /* repair.c: makes the record say what is true now, and sweeps what a killed process left. 0;
@@ -48,6 +51,11 @@ int engine_volumes(struct engine *en, struct volume_store **ret, struct wharf_er
 int principal_check(const struct engine *en, struct principal who, struct wharf_error *e);
 
 int64_t time_now_ns(void);
+
+/* inspect.c */
+const char *record_health(const struct record *r); /* starting healthy unhealthy none */
+/* sizes.c: bytes of its own layer, and of all layers. */
+int container_sizes(struct engine *en, const char *id, int64_t *ret_own, int64_t *ret_all);
 
 /* start.c: what building a specification needs, read from record and root. */
 struct plan {

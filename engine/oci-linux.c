@@ -27,6 +27,18 @@ static const char *const masked_paths[] = {
 static const char *const readonly_paths[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
                                               "/proc/sysrq-trigger" };
 
+const char *const *oci_masked_paths(size_t *ret_count)
+{
+    *ret_count = ARRAY_SIZE(masked_paths);
+    return masked_paths;
+}
+
+const char *const *oci_readonly_paths(size_t *ret_count)
+{
+    *ret_count = ARRAY_SIZE(readonly_paths);
+    return readonly_paths;
+}
+
 /* The device filter: deny all, then these (devices.rst of the kernel's cgroup-v1 documents). */
 static const char device_rules[] =
     "{\"allow\":false,\"access\":\"rwm\"}"

@@ -95,6 +95,10 @@ int oci_config(const struct oci_input *input, struct arena *arena, struct buf *b
 /* Appends the limits alone: an object "resources" for container_update. */
 void oci_resources(const struct oci_input *input, struct buf *b);
 
+/* What a container that says nothing else cannot see, and cannot write. */
+const char *const *oci_masked_paths(size_t *ret_count);
+const char *const *oci_readonly_paths(size_t *ret_count);
+
 /* What exec asks for beside the container's own settings. */
 struct oci_exec {
     field_strings args, env;

@@ -37,7 +37,8 @@ static int create(struct call *c, struct wharf_error *e)
 static int inspect(struct call *c, struct wharf_error *e)
 {
     autojson json_t *document = NULL;
-    int r = engine_container_inspect(c->engine, c->who, c->id, &document, e);
+    int r = engine_container_inspect(c->engine, c->who, c->id, message_bool(c->message, "size"),
+                                     &document, e);
 
     return r < 0 ? r : reply_json(c->reply, 200, document);
 }

@@ -320,3 +320,29 @@ int store_each(struct store *s, int64_t owner, int (*each)(void *user, struct re
     }
     return code == SQLITE_DONE ? 0 : store_error(s, e);
 }
+
+int64_t store_stamp(struct store *s)
+{
+    /* data_version tells of other connections' commits, total_changes of our own */
+    autostatement sqlite3_stmt *q = NULL;
+
+    if (db_prepare(s->db, "PRAGMA data_version", &q, NULL) < 0 || sqlite3_step(q) != SQLITE_ROW)
+        return 0;
+    return sqlite3_column_int64(q, 0) << 32 ^ sqlite3_total_changes64(s->db);
+}
+
+int store_each_revision(struct store *s, int (*each)(void *user, const char *id, int64_t revision),
+                        void *user, struct wharf_error *e)
+{
+    autostatement sqlite3_stmt *q = NULL;
+    int code, r = db_prepare(s->db,
+                             "SELECT id, revision FROM container ORDER BY created_ns DESC, "
+                             "id",
+                             &q, e);
+
+    if (r < 0)
+        return r;
+    while (r == 0 && (code = sqlite3_step(q)) == SQLITE_ROW)
+        r = each(user, (const char *)sqlite3_column_text(q, 0), sqlite3_column_int64(q, 1));
+    return r != 0 || code == SQLITE_DONE ? r : store_error(s, e);
+}

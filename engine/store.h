@@ -71,6 +71,13 @@ int store_delete(struct store *s, const char *id, struct wharf_error *e);
 int store_find(struct store *s, const char *reference, int64_t owner, struct record *ret,
                struct wharf_error *e);
 
+/* Changes when the database has changed, by whomever; cheap. 0: cannot tell. */
+int64_t store_stamp(struct store *s);
+
+/* Ids and revisions of all records, newest first. */
+int store_each_revision(struct store *s, int (*each)(void *user, const char *id, int64_t revision),
+                        void *user, struct wharf_error *e);
+
 /* Newest first; stops when `each` returns non-zero and returns that. `each` may take the record's
  * strings (they are freed afterwards otherwise) and may change the store. */
 int store_each(struct store *s, int64_t owner, int (*each)(void *user, struct record *r),

@@ -159,7 +159,7 @@ struct start_options {
     const char *detach_keys;
 };
 struct ps_options {
-    bool all, quiet, no_trunc, latest;
+    bool all, quiet, no_trunc, latest, size;
     char **filters;
     const char *format;
     int64_t last;
@@ -178,6 +178,7 @@ struct rm_options {
     bool force, volumes;
 };
 struct inspect_options {
+    bool size;
     const char *format, *type;
 };
 struct images_options {

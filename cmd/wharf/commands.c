@@ -149,13 +149,14 @@ static const struct flag start_flags[] = {
 static const struct flag ps_flags[] = {
     { "all", 'a', FLAG_BOOL, F(ps_options, all), NULL, "Also those that do not run" },
     { "filter", 'f', FLAG_LIST, F(ps_options, filters), "NAME=VALUE",
-      "id, name, status, label, ancestor, exited" },
+      "id, name, status, label, ancestor, volume, ..." },
     { "format", 0, FLAG_STR, F(ps_options, format), "FORM",
       "table, json, or a template: '{{.ID}} {{.Names}}'" },
     { "last", 'n', FLAG_INT, F(ps_options, last), "N", "The newest N, in any state" },
     { "latest", 'l', FLAG_BOOL, F(ps_options, latest), NULL, "The newest, in any state" },
     { "no-trunc", 0, FLAG_BOOL, F(ps_options, no_trunc), NULL, "Do not shorten" },
     { "quiet", 'q', FLAG_BOOL, F(ps_options, quiet), NULL, "Ids only" },
+    { "size", 's', FLAG_BOOL, F(ps_options, size), NULL, "Sizes on the disk" },
     { NULL },
 };
 
@@ -189,6 +190,7 @@ static const struct flag rm_flags[] = {
 static const struct flag inspect_flags[] = {
     { "format", 'f', FLAG_STR, F(inspect_options, format), "TEMPLATE",
       "Such as '{{.State.Status}}'" },
+    { "size", 's', FLAG_BOOL, F(inspect_options, size), NULL, "Sizes of containers on the disk" },
     { "type", 0, FLAG_STR, F(inspect_options, type), "TYPE", "container or image" },
     { NULL },
 };

@@ -50,7 +50,7 @@ static bool is_tty(struct cli *cli, const char *name)
     json_t *all = NULL;
     int tty = 0;
 
-    if (engine_container_inspect(cli->engine, cli->who, name, &all, NULL) == 0)
+    if (engine_container_inspect(cli->engine, cli->who, name, false, &all, NULL) == 0)
         json_unpack(all, "{s:{s:b}}", "Config", "Tty", &tty);
     json_decref(all);
     return tty;

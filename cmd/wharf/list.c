@@ -15,165 +15,149 @@ enum {
     PS_STATUS,
     PS_PORTS,
     PS_NAMES,
+    PS_SIZE,
     PS_STATE,
+    PS_LABELS,
+    PS_MOUNTS,
+    PS_CREATED_AT,
     PS_COLUMNS
 };
 
-static const char *const ps_names[] = { "ID",     "Image", "Command", "RunningFor",
-                                        "Status", "Ports", "Names",   "State" };
+static const char *const ps_names[] = { "ID",     "Image",  "Command", "RunningFor",
+                                        "Status", "Ports",  "Names",   "Size",
+                                        "State",  "Labels", "Mounts",  "CreatedAt" };
 static const char *const ps_headings[] = { "CONTAINER ID", "IMAGE", "COMMAND", "CREATED",
-                                           "STATUS",       "PORTS", "NAMES",   NULL };
+                                           "STATUS",       "PORTS", "NAMES",   NULL,
+                                           NULL,           NULL,    NULL,      NULL };
+static const char *const ps_headings_size[] = { "CONTAINER ID", "IMAGE", "COMMAND", "CREATED",
+                                                "STATUS",       "PORTS", "NAMES",   "SIZE",
+                                                NULL,           NULL,    NULL,      NULL };
 
-#define PORTS_TEXT_MAX (4u << 20)
-
-struct ps {
-    struct engine *engine;
-    struct ps_options *o;
-    struct output output;
-    struct wharf_error *e;
-    int64_t left;
-};
-
-static bool shown_by_filter(const struct record *r, const char *filter, int *ret_error)
+static const char *text_of(const json_t *object, const char *key)
 {
-    const char *value = strchr(filter, '=');
-    size_t key = value ? (size_t)(value - filter) : 0;
-    char code[24];
+    const char *text = json_string_value(json_object_get(object, key));
 
-    value = value ? value + 1 : "";
-    snprintf(code, sizeof(code), "%lld", (long long)r->exit_code);
-    if (key == 2 && str_after(filter, "id"))
-        return str_after(r->id, value);
-    if (key == 4 && str_after(filter, "name"))
-        return strstr(r->name, *value == '/' ? value + 1 : value);
-    if (key == 6 && str_after(filter, "status"))
-        return streq(state_name((enum state)r->state), value);
-    if (key == 6 && str_after(filter, "exited"))
-        return r->state == STATE_EXITED && streq(code, value);
-    if (key == 8 && str_after(filter, "ancestor"))
-        return streq(r->image, value) || str_after(r->image_id, value);
-    if (key == 5 && str_after(filter, "label")) {
-        autojson json_t *tree = json_loads(r->settings, 0, NULL);
-        size_t name = strcspn(value, "=");
-        autofree char *label = strndup(value, name);
-        const char *has =
-            json_string_value(json_object_get(json_object_get(tree, "Labels"), label));
-
-        return has && (!value[name] || streq(has, value + name + 1));
-    }
-    *ret_error = -EINVAL;
-    return false;
+    return text ? text : "";
 }
 
-static void status_text(const struct record *r, int64_t now, char *text, size_t size)
+/* "0.0.0.0:8080->80/tcp, 81/udp" */
+static char *ports_text(const json_t *ports)
 {
-    char time[64];
-
-    if (r->state == STATE_RUNNING || r->state == STATE_PAUSED) {
-        duration_text((now - r->started_ns) / 1000000000, time, sizeof(time));
-        snprintf(text, size, "Up %s%s", time, r->state == STATE_PAUSED ? " (Paused)" : "");
-    } else if (r->state == STATE_EXITED) {
-        duration_text((now - r->finished_ns) / 1000000000, time, sizeof(time));
-        snprintf(text, size, "Exited (%lld) %s ago", (long long)r->exit_code, time);
-    } else {
-        snprintf(text, size, r->state == STATE_REMOVING ? "Removal In Progress" : "Created");
-    }
-}
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-/* "0.0.0.0:8080->80/tcp, 443/tcp" */
-static char *ports_text(struct engine *engine, const struct record *r)
-{
-    autojson json_t *ports = engine_container_ports(engine, r);
-    struct buf b = BUF(PORTS_TEXT_MAX);
-    json_t *p;
+    struct buf b = BUF(64u << 10);
+    json_t *port;
     size_t i;
 
-    json_array_foreach (ports, i, p) {
-        const char *ip = json_string_value(json_object_get(p, "IP"));
-        bool six = ip && strchr(ip, ':');
+    json_array_foreach (ports, i, port) {
+        const char *ip = text_of(port, "IP");
+        json_int_t public = json_integer_value(json_object_get(port, "PublicPort"));
 
-        buf_str(&b, i ? ", " : "");
-        if (ip)
-            buf_printf(&b, "%s%s%s:%d->", six ? "[" : "", ip, six ? "]" : "",
-                       (int)json_integer_value(json_object_get(p, "PublicPort")));
-        buf_printf(&b, "%d/%s", (int)json_integer_value(json_object_get(p, "PrivatePort")),
-                   json_string_value(json_object_get(p, "Type")));
+        buf_str(&b, b.len ? ", " : "");
+        if (public)
+            buf_printf(&b, strchr(ip, ':') ? "[%s]:%lld->" : "%s:%lld->", ip, (long long)public);
+        buf_printf(&b, "%lld/%s",
+                   (long long)json_integer_value(json_object_get(port, "PrivatePort")),
+                   text_of(port, "Type"));
     }
     return buf_take(&b);
 }
 
-static int ps_row(struct ps *ps, const struct record *r)
+static char *mounts_text(const json_t *mounts, bool whole)
 {
-    autofree char *ports = ports_text(ps->engine, r);
-    char id[ID_LENGTH + 1], created[72], status[128];
-    int64_t now = now_ns();
-    bool whole = ps->o->no_trunc || strlen(r->command) <= 20;
-    autofree char *command =
-        whole ? str_format("\"%s\"", r->command) : str_format("\"%.19s\xe2\x80\xa6\"", r->command);
+    struct buf b = BUF(64u << 10);
+    json_t *mount;
+    size_t i;
 
-    snprintf(id, sizeof(id), "%.*s", ps->o->no_trunc ? ID_LENGTH : 12, r->id);
-    duration_text((now - r->created_ns) / 1000000000, created, sizeof(created) - 5);
-    memcpy(created + strlen(created), " ago", 5);
-    status_text(r, now, status, sizeof(status));
-    const char *cells[PS_COLUMNS] = { id,
-                                      r->image,
-                                      command ? command : "",
-                                      created,
-                                      status,
-                                      ports ? ports : "",
-                                      r->name,
-                                      state_name((enum state)r->state) };
-    return output_row(&ps->output, cells);
+    json_array_foreach (mounts, i, mount) {
+        const char *name = text_of(mount, "Name");
+
+        name = *name ? name : text_of(mount, "Source");
+        buf_printf(&b, whole || strlen(name) <= 15 ? "%s%s" : "%s%.14s\xe2\x80\xa6",
+                   b.len ? "," : "", name);
+    }
+    return buf_take(&b);
 }
 
-static int ps_one(void *user, struct record *r)
+static char *sizes_text(const json_t *c)
 {
-    struct ps *ps = user;
-    bool running = r->state == STATE_RUNNING || r->state == STATE_PAUSED;
-    bool by_status = false;
-    int error = 0;
+    char own[32], all[32];
 
-    for (char **f = ps->o->filters; f && *f; f++) {
-        by_status |= str_after(*f, "status=") || str_after(*f, "exited=");
-        if (!shown_by_filter(r, *f, &error))
-            return error ? err_invalid(ps->e, "invalid filter '%s'", *f) : 0;
+    size_text(json_integer_value(json_object_get(c, "SizeRw")), own, sizeof(own));
+    size_text(json_integer_value(json_object_get(c, "SizeRootFs")), all, sizeof(all));
+    return str_format("%s (virtual %s)", own, all);
+}
+
+static int ps_row(const struct ps_options *o, const json_t *c, struct output *output)
+{
+    char id[ID_LENGTH + 1], created[72], stamp[64] = "";
+    time_t at = (time_t)json_integer_value(json_object_get(c, "Created"));
+    const char *line = text_of(c, "Command");
+    bool whole = o->no_trunc || strlen(line) <= 20;
+    autofree char *command =
+        whole ? str_format("\"%s\"", line) : str_format("\"%.19s\xe2\x80\xa6\"", line);
+    autofree char *ports = ports_text(json_object_get(c, "Ports"));
+    autofree char *mounts = mounts_text(json_object_get(c, "Mounts"), o->no_trunc);
+    autofree char *labels = cli_labels(json_object_get(c, "Labels"));
+    autofree char *sizes = o->size ? sizes_text(c) : strdup("");
+    struct tm tm;
+
+    snprintf(id, sizeof(id), "%.*s", o->no_trunc ? ID_LENGTH : 12, text_of(c, "Id"));
+    duration_text(time(NULL) - at, created, sizeof(created) - 5);
+    memcpy(created + strlen(created), " ago", 5);
+    if (gmtime_r(&at, &tm))
+        strftime(stamp, sizeof(stamp), "%Y-%m-%d %H:%M:%S +0000 UTC", &tm);
+    const char *name = json_string_value(json_array_get(json_object_get(c, "Names"), 0));
+    const char *cells[PS_COLUMNS] = {
+        [PS_ID] = id,
+        [PS_IMAGE] = text_of(c, "Image"),
+        [PS_COMMAND] = command ? command : "",
+        [PS_CREATED] = created,
+        [PS_STATUS] = text_of(c, "Status"),
+        [PS_PORTS] = ports ? ports : "",
+        [PS_NAMES] = name ? name + 1 : "",
+        [PS_SIZE] = sizes ? sizes : "",
+        [PS_STATE] = text_of(c, "State"),
+        [PS_LABELS] = labels ? labels : "",
+        [PS_MOUNTS] = mounts ? mounts : "",
+        [PS_CREATED_AT] = stamp,
+    };
+    return output_row(output, cells);
+}
+
+static int ps_print(const struct ps_options *o, const json_t *list, struct wharf_error *e)
+{
+    struct output output = { ps_names, o->size ? ps_headings_size : ps_headings, NULL, 0,
+                             PS_COLUMNS };
+    json_t *container;
+    size_t i;
+    int r = 0;
+
+    json_array_foreach (list, i, container)
+        r = r < 0 ? r : ps_row(o, container, &output);
+    if (r >= 0 && o->quiet) {
+        for (i = 0; i < output.count; i++)
+            printf("%s\n", output.cells[i * PS_COLUMNS + PS_ID]);
+    } else if (r >= 0) {
+        r = output_print(&output, o->format, e);
     }
-    if (!running && !ps->o->all && !by_status && ps->left < 0)
-        return 0;
-    if (ps->left == 0)
-        return 1;
-    if (ps->left > 0)
-        ps->left--;
-    return ps_row(ps, r);
+    output_done(&output);
+    return r;
 }
 
 int ps_command(struct cli *cli, void *options, int argc, char **argv)
 {
     struct ps_options *o = options;
-    struct ps ps = { .o = o,
-                     .engine = cli->engine,
-                     .e = &cli->e,
-                     .left = o->latest     ? 1
-                             : o->last > 0 ? o->last
-                                           : -1,
-                     .output = { ps_names, ps_headings, NULL, 0, PS_COLUMNS } };
-    int r = engine_container_list(cli->engine, cli->who, ps_one, &ps, &cli->e);
+    autojson json_t *filters = NULL, *list = NULL;
+    autobuf struct buf text = BUF(64u << 20);
+    struct engine_list ask = { .all = o->all, .size = o->size, .limit = o->latest ? 1 : o->last };
+    int r = cli_filters(o->filters, &filters, &cli->e);
 
-    if (r >= 0 && o->quiet) {
-        for (size_t i = 0; i < ps.output.count; i++)
-            printf("%s\n", ps.output.cells[i * PS_COLUMNS + PS_ID]);
-    } else if (r >= 0) {
-        r = output_print(&ps.output, o->format, &cli->e);
-    }
-    output_done(&ps.output);
+    ask.filters = filters;
+    if (r == 0)
+        r = engine_container_list_json(cli->engine, cli->who, &ask, &text, &cli->e);
+    if (r == 0)
+        list = json_loadb(text.data, text.len, 0, NULL);
+    if (r == 0)
+        r = list ? ps_print(o, list, &cli->e) : err_nomem(&cli->e);
     return r < 0 ? cli_fail(cli) : 0;
 }
 
@@ -255,7 +239,7 @@ static int inspect_one(struct cli *cli, const struct inspect_options *o, const c
     int r = -ENOENT;
 
     if (!o->type || streq(o->type, "container"))
-        r = engine_container_inspect(cli->engine, cli->who, name, ret, &cli->e);
+        r = engine_container_inspect(cli->engine, cli->who, name, o->size, ret, &cli->e);
     if (r == -ENOENT && (!o->type || streq(o->type, "image")))
         r = inspect_image(cli, name, ret);
     return r == -ENOENT ? err_not_found(&cli->e, "No such object: %s", name) : r;

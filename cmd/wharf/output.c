@@ -169,35 +169,6 @@ int template_print(const char *template, json_t *value, struct wharf_error *e)
     return 0;
 }
 
-void duration_text(int64_t s, char *text, size_t size)
-{
-    static const struct {
-        int64_t below, unit;
-        const char *format;
-    } steps[] = {
-        { 1, 1, "Less than a second" },
-        { 2, 1, "1 second" },
-        { 60, 1, "%lld seconds" },
-        { 120, 60, "About a minute" },
-        { 3600, 60, "%lld minutes" },
-        { 5400, 3600, "About an hour" },
-        { 172800, 3600, "%lld hours" },
-        { 1209600, 86400, "%lld days" },
-        { 5184000, 604800, "%lld weeks" },
-        { 63072000, 2592000, "%lld months" },
-        { INT64_MAX, 31536000, "%lld years" },
-    };
-    size_t i = 0;
-
-    while (i + 1 < ARRAY_SIZE(steps) && s >= steps[i].below)
-        i++;
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    snprintf(text, size, steps[i].format,
-             (long long)(s / steps[i].unit)); /* formats of the table */
-#pragma GCC diagnostic pop
-}
-
 void size_text(int64_t bytes, char *text, size_t size)
 {
     static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };

@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 
-#define OUTPUT_COLUMNS 8
+#define OUTPUT_COLUMNS 16
 
 /* A listing: rows of the same columns. `format` NULL or "table": aligned, with a heading; "json":
  * an object a line; "table {{.A}}...": only these; else a template, a line each. */
@@ -23,8 +23,6 @@ void output_done(struct output *o);
 /* A template over a JSON value: text, {{.A.B}}, {{json .A}}. */
 int template_print(const char *template, json_t *value, struct wharf_error *e);
 
-/* "5 minutes", "About an hour" */
-void duration_text(int64_t seconds, char *text, size_t size);
 void size_text(int64_t bytes, char *text, size_t size);
 
 /* A time of --since: RFC 3339, seconds since the epoch, or how long ago ("1h30m"). */
