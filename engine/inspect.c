@@ -10,6 +10,8 @@
 #include "engine/mounts.h"
 #include "engine/network.h"
 
+#define HEALTH_TEXT_MAX (1u << 20)
+
 static json_t *time_json(int64_t ns)
 {
     char stamp[LOG_TIME_MAX] = "0001-01-01T00:00:00Z";
@@ -21,7 +23,27 @@ static json_t *time_json(int64_t ns)
 
 const char *record_health(const struct record *r)
 {
-    return "none";
+    static const char *const names[] = { [HEALTH_NONE] = "none",
+                                         [HEALTH_STARTING] = "starting",
+                                         [HEALTH_HEALTHY] = "healthy",
+                                         [HEALTH_UNHEALTHY] = "unhealthy" };
+
+    return (size_t)r->health < ARRAY_SIZE(names) ? names[r->health] : "none";
+}
+
+/* What the shim wrote of its checks; a container with a check that has not run is starting. */
+static json_t *health_json(struct engine *en, const struct record *r)
+{
+    char path[ID_LENGTH + sizeof(SHIM_HEALTH_FILE) + 2];
+    autofree char *text = NULL;
+
+    snprintf(path, sizeof(path), "%s/" SHIM_HEALTH_FILE, r->id);
+    ssize_t n = file_read(en->containers_fd, path, HEALTH_TEXT_MAX, &text);
+    json_t *health = n > 0 ? json_loadb(text, (size_t)n, 0, NULL) : NULL;
+    return health ? health
+                  : json_pack("{s:s s:i s:[]}", "Status",
+                              record_is_running(r) ? "starting" : "unhealthy", "FailingStreak", 0,
+                              "Log");
 }
 
 static json_t *state_json(const struct record *r)
@@ -29,10 +51,10 @@ static json_t *state_json(const struct record *r)
     const char *status = state_name((enum state)r->state);
 
     return json_pack("{s:s s:b s:b s:b s:b s:b s:I s:I s:s s:o s:o}", "Status", status, "Running",
-                     record_is_running(r), "Paused", r->state == STATE_PAUSED, "Restarting", 0,
-                     "OOMKilled", r->oom_killed != 0, "Dead", 0, "Pid", (json_int_t)r->pid,
-                     "ExitCode", (json_int_t)r->exit_code, "Error", r->error ? r->error : "",
-                     "StartedAt", time_json(r->started_ns), "FinishedAt",
+                     record_is_running(r), "Paused", r->state == STATE_PAUSED, "Restarting",
+                     r->state == STATE_RESTARTING, "OOMKilled", r->oom_killed != 0, "Dead", 0,
+                     "Pid", (json_int_t)r->pid, "ExitCode", (json_int_t)r->exit_code, "Error",
+                     r->error ? r->error : "", "StartedAt", time_json(r->started_ns), "FinishedAt",
                      time_json(r->finished_ns));
 }
 
@@ -181,9 +203,11 @@ static json_t *document(struct engine *en, const struct record *r, const struct 
         json_decref(host);
         return NULL;
     }
+    if (s->health && s->health->test.count > 0 && !streq(s->health->test.items[0], "NONE"))
+        json_object_set_new(json_object_get(all, "State"), "Health", health_json(en, r));
     set_files(all, r, s, dir);
     json_object_set_new(all, "Name", json_sprintf("/%s", r->name));
-    json_object_set_new(all, "RestartCount", json_integer(0));
+    json_object_set_new(all, "RestartCount", json_integer(r->restarts));
     json_object_set_new(all, "Driver", json_string("overlay2"));
     json_object_set_new(all, "Platform", json_string("linux"));
     json_object_set_new(all, "MountLabel", json_string(""));

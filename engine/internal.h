@@ -32,6 +32,8 @@ struct engine {
  * -ENOENT: it is gone (removed, or never finished). Takes the change lock itself, or not at all
  * when another engine holds it; `locked`: the caller has it. */
 int record_repair(struct engine *en, struct record *r, bool locked, struct wharf_error *e);
+/* The part of it that only looks: what the shim of a running container says. */
+void record_read_state(struct engine *en, struct record *r);
 /* Removes whatever the kernel still has of the container; nothing is fine. */
 void container_sweep(struct engine *en, const char *id);
 /* Deletes the container for good: its record must say STATE_REMOVING. */

@@ -56,14 +56,20 @@ static int listing_of(struct engine *en, struct listing **ret, struct wharf_erro
 
 void status_text(const struct record *r, int64_t now, char *text, size_t size)
 {
+    static const char *const healths[] = { [HEALTH_NONE] = "",
+                                           [HEALTH_STARTING] = " (health: starting)",
+                                           [HEALTH_HEALTHY] = " (healthy)",
+                                           [HEALTH_UNHEALTHY] = " (unhealthy)" };
+    const char *health = (size_t)r->health < ARRAY_SIZE(healths) ? healths[r->health] : "";
     char time[64];
 
     if (r->state == STATE_RUNNING || r->state == STATE_PAUSED) {
         duration_text((now - r->started_ns) / 1000000000, time, sizeof(time));
-        snprintf(text, size, "Up %s%s", time, r->state == STATE_PAUSED ? " (Paused)" : "");
-    } else if (r->state == STATE_EXITED) {
+        snprintf(text, size, "Up %s%s", time, r->state == STATE_PAUSED ? " (Paused)" : health);
+    } else if (r->state == STATE_EXITED || r->state == STATE_RESTARTING) {
         duration_text((now - r->finished_ns) / 1000000000, time, sizeof(time));
-        snprintf(text, size, "Exited (%" PRId64 ") %s ago", r->exit_code, time);
+        snprintf(text, size, "%s (%" PRId64 ") %s ago",
+                 r->state == STATE_EXITED ? "Exited" : "Restarting", r->exit_code, time);
     } else {
         snprintf(text, size, "%s", r->state == STATE_REMOVING ? "Removal In Progress" : "Created");
     }
@@ -128,6 +134,7 @@ static int keep_for_filters(struct entry *x, const struct settings *s)
     const struct settings_host *h = s->host;
     size_t networks = s->networking ? s->networking->endpoints.count : 0;
 
+    x->watched = s->health != NULL || restart_policy(h) != 0;
     x->labels = s->labels;
     x->exposed = s->exposed_ports;
     x->published.items = arena_array(x->arena, h->port_bindings.count + 1, sizeof(char *));
@@ -330,8 +337,12 @@ int engine_container_list_json(struct engine *en, struct principal who,
         r = refresh(en, l, e);
     buf_char(ret, '[');
     for (const struct entry *x = l->first; r == 0 && x && left > 0; x = x->next) {
-        if (is_shown(x, who, ask, filter)) {
-            put_entry(en, x, ask->size, now, ret);
+        struct entry view = *x;
+
+        if (x->watched)
+            record_read_state(en, &view.record);
+        if (is_shown(&view, who, ask, filter)) {
+            put_entry(en, &view, ask->size, now, ret);
             left--;
         }
     }

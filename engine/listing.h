@@ -18,6 +18,7 @@ struct entry {
     field_pairs labels;
     field_strings exposed, published, networks; /* "80/tcp"; "80/tcp"; names */
     struct mounts mounts;
+    bool watched; /* its shim restarts it or checks its health: the record does not tell all */
     struct entry *next; /* newest first */
 };
 
@@ -33,7 +34,7 @@ DEFINE_AUTO(struct filter, filter_free)
 bool filter_matches(const struct filter *f, const struct entry *entry);
 bool filter_shows_stopped(const struct filter *f); /* without `all` being said */
 
-/* "Up 5 minutes (Paused)", "Exited (0) 3 hours ago" */
+/* "Up 5 minutes (healthy)", "Exited (0) 3 hours ago" */
 void status_text(const struct record *r, int64_t now_ns, char *text, size_t size);
 
 #endif

@@ -177,7 +177,7 @@ static int repair_locked(struct engine *en, struct record *r, struct wharf_error
 
 /* A shim that restarts its container or checks its health says what is true now; the others have no
  * such file, and the record is right. */
-static void read_state(struct engine *en, struct record *r)
+void record_read_state(struct engine *en, struct record *r)
 {
     char path[ID_LENGTH + sizeof(SHIM_STATE_FILE) + 2];
     struct shim_state s;
@@ -225,6 +225,6 @@ int record_repair(struct engine *en, struct record *r, bool locked, struct wharf
     int code = repair(en, r, locked, e);
 
     if (code == 0)
-        read_state(en, r);
+        record_read_state(en, r);
     return code;
 }
