@@ -113,7 +113,7 @@ static json_t *labels_json(const field_pairs *labels)
 }
 
 static void write_tail(struct engine *en, const struct record *r, const struct settings *s,
-                       const struct entry *x, struct buf *b)
+                       const struct entry *x, json_t *networks, struct buf *b)
 {
     const char *mode = settings_text(s->host->network_mode) ? s->host->network_mode : "default";
     json_t *host = json_pack("{s:s}", "NetworkMode", mode);
@@ -122,32 +122,45 @@ static void write_tail(struct engine *en, const struct record *r, const struct s
         json_object_set_new(host, "Annotations", labels_json(&s->host->annotations));
     put_json(b, "Labels", labels_json(&s->labels));
     put_json(b, "HostConfig", host);
-    autojson json_t *network = record_network_json(en, r, s);
-    json_t *networks = json_object_get(network, "Networks");
     put_json(b, "NetworkSettings", json_pack("{s:O}", "Networks", networks));
     put_json(b, "Ports", engine_container_ports(en, r));
     put_json(b, "Mounts", mounts_json(&x->mounts));
 }
 
-static int keep_for_filters(struct entry *x, const struct settings *s)
+/* Names and ids of its networks. */
+static int keep_networks(struct entry *x, json_t *networks)
+{
+    const char *key;
+    json_t *endpoint;
+
+    x->networks.items =
+        arena_array(x->arena, 2 * json_object_size(networks) + 1, sizeof(*x->networks.items));
+    if (!x->networks.items)
+        return -ENOMEM;
+    json_object_foreach (networks, key, endpoint) {
+        const char *id = json_string_value(json_object_get(endpoint, "NetworkID"));
+
+        x->networks.items[x->networks.count++] = arena_str(x->arena, key);
+        x->networks.items[x->networks.count++] = arena_str(x->arena, id ? id : "");
+        if (!x->networks.items[x->networks.count - 1] || !x->networks.items[x->networks.count - 2])
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int keep_for_filters(struct entry *x, const struct settings *s, json_t *networks)
 {
     const struct settings_host *h = s->host;
-    size_t networks = s->networking ? s->networking->endpoints.count : 0;
 
-    x->watched = s->health != NULL || restart_policy(h) != 0;
+    x->watched = s->health != NULL || restart_policy(h) != POLICY_NO;
     x->labels = s->labels;
     x->exposed = s->exposed_ports;
     x->published.items = arena_array(x->arena, h->port_bindings.count + 1, sizeof(char *));
-    x->networks.items = arena_array(x->arena, networks + 1, sizeof(char *));
-    if (!x->published.items || !x->networks.items)
+    if (!x->published.items)
         return -ENOMEM;
     for (size_t i = 0; i < h->port_bindings.count; i++)
         x->published.items[x->published.count++] = h->port_bindings.items[i].port;
-    for (size_t i = 0; i < networks; i++)
-        x->networks.items[x->networks.count++] = s->networking->endpoints.items[i].network;
-    if (settings_text(h->network_mode))
-        x->networks.items[x->networks.count++] = h->network_mode;
-    return 0;
+    return keep_networks(x, networks);
 }
 
 /* Takes the record's strings. */
@@ -170,11 +183,13 @@ static int entry_new(struct engine *en, struct record *r, struct entry **ret, st
     code = settings_read(r->settings, strlen(r->settings), x->arena, &s, e);
     if (code == 0)
         code = mounts_read(r->mounts, x->arena, &x->mounts, e);
-    if (code == 0 && keep_for_filters(x, &s) < 0)
+    autojson json_t *network = code == 0 ? record_network_json(en, r, &s) : NULL;
+    json_t *networks = json_object_get(network, "Networks");
+    if (code == 0 && keep_for_filters(x, &s, networks) < 0)
         code = err_nomem(e);
     if (code == 0) {
         write_head(r, &head);
-        write_tail(en, r, &s, x, &tail);
+        write_tail(en, r, &s, x, networks, &tail);
         x->head = buf_take(&head);
         x->tail = buf_take(&tail);
         if (!x->head || !x->tail)

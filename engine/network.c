@@ -344,6 +344,8 @@ int engine_network_connect(struct engine *en, struct principal who, const char *
 
     if (r == 0)
         r = network_connect(c.nw, who.uid, reference, &c.member, settings, c.netns, e);
+    if (r == 0)
+        r = store_touch(en->store, c.record.id, e);
     return r < 0 ? r : change_files(&c, e);
 }
 
@@ -355,5 +357,7 @@ int engine_network_disconnect(struct engine *en, struct principal who, const cha
 
     if (r == 0)
         r = network_disconnect(c.nw, who.uid, reference, &c.member, c.netns, force, e);
+    if (r == 0)
+        r = store_touch(en->store, c.record.id, e);
     return r < 0 ? r : change_files(&c, e);
 }

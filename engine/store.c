@@ -235,14 +235,25 @@ int store_update(struct store *s, const struct record *r, struct wharf_error *e)
     return sqlite3_step(q) == SQLITE_DONE ? 0 : store_error(s, e);
 }
 
-int store_delete(struct store *s, const char *id, struct wharf_error *e)
+/* A statement whose only parameter is an id. */
+static int run_on(struct store *s, const char *sql, const char *id, struct wharf_error *e)
 {
     autostatement sqlite3_stmt *q = NULL;
 
-    if (db_prepare(s->db, "DELETE FROM container WHERE id=?1", &q, e) < 0)
+    if (db_prepare(s->db, sql, &q, e) < 0)
         return -EIO;
     sqlite3_bind_text(q, 1, id, -1, SQLITE_STATIC);
     return sqlite3_step(q) == SQLITE_DONE ? 0 : store_error(s, e);
+}
+
+int store_touch(struct store *s, const char *id, struct wharf_error *e)
+{
+    return run_on(s, "UPDATE container SET revision=revision+1 WHERE id=?1", id, e);
+}
+
+int store_delete(struct store *s, const char *id, struct wharf_error *e)
+{
+    return run_on(s, "DELETE FROM container WHERE id=?1", id, e);
 }
 
 /* Runs "SELECT ... WHERE <where> AND owner"; at most two records into `found`. */

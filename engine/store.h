@@ -64,6 +64,8 @@ int store_insert(struct store *s, const struct record *r, char *ret_holder, stru
 
 /* Writes back everything but id, owner and settings. */
 int store_update(struct store *s, const struct record *r, struct wharf_error *e);
+/* Something that belongs to the record and stands elsewhere has changed: a new revision. */
+int store_touch(struct store *s, const char *id, struct wharf_error *e);
 int store_delete(struct store *s, const char *id, struct wharf_error *e);
 
 /* By id, name, or unique beginning of an id; only what belongs to `owner` (0 sees all).

@@ -32,7 +32,7 @@ def test_filters(wharf):
         (["-af", f"ancestor={image}"], ["runs", "done", "old"]),
         (["-af", "ancestor=nosuch"], []),
         (["-af", "id=" + wharf.field("done", "Id")[:12]], ["done"]),
-        (["-af", "network=none"], ["runs", "done", "old"]),
+        (["-af", "network=bridge"], ["runs", "done", "old"]),
         (["-af", "health=none", "-f", "is-task=false"], ["runs", "done", "old"]),
     ]
     for args, expected in rows:
