@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * image-pull STORE REFERENCE [PLATFORM]: pulls an image and says what it is; image-push, the same
- * program under its other name, pushes one. CA=FILE, INSECURE=HOST:PORT, MIRROR=URL and
- * REGISTRY_AUTH in the environment tell whom to trust and who we are. Built against image.h,
- * libimage and libimage-remote alone.
+ * program under its other name, pushes one. CA=FILE, INSECURE=HOST:PORT, MIRROR=URL,
+ * MIRROR2=URL and REGISTRY_AUTH in the environment tell whom to trust and who we are; CANCEL is a
+ * user who loses patience. Built against image.h, libimage and libimage-remote alone.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,14 +15,14 @@ static int show_progress(const struct image_progress *p, void *arg)
     (void)arg;
     if (p->step == IMAGE_STEP_DOWNLOAD || p->step == IMAGE_STEP_UPLOAD)
         fprintf(stderr, "%.19s %lld/%lld\n", p->what, (long long)p->done, (long long)p->total);
-    return 0;
+    return getenv("CANCEL") != NULL;
 }
 
 int main(int argc, char **argv)
 {
     struct image_remote_options options = { .size = sizeof(options), .progress = show_progress };
     const char *insecure[] = { getenv("INSECURE"), NULL };
-    const char *mirrors[] = { getenv("MIRROR"), NULL };
+    const char *mirrors[] = { getenv("MIRROR"), getenv("MIRROR2"), NULL };
     struct wharf_error e = { 0 };
     struct image_store *store = NULL;
     struct image *image = NULL;

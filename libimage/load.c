@@ -305,16 +305,39 @@ static int name_images(struct load *l, struct wharf_error *e)
     return r < 0 ? r : index_commit(&x, e);
 }
 
+/* A line a name, in docker's words. It is too late to cancel. */
+static void say_loaded(struct load *l, const struct image *image)
+{
+    char *const *names = image->info.names;
+    autofree char *line = names[0] ? NULL : str_format("Loaded image ID: %s\n", image->id.text);
+    struct image_message m = { .stream = line };
+
+    if (line)
+        reporter_message(&l->reporter, &m, NULL);
+    for (; *names; names++) {
+        autofree char *named = NULL;
+        struct image_reference ref;
+        char familiar[IMAGE_REFERENCE_MAX];
+
+        if (image_reference_parse(&ref, *names, NULL) < 0)
+            continue;
+        image_reference_format(&ref, 1, familiar);
+        m.stream = named = str_format("Loaded image: %s\n", familiar);
+        reporter_message(&l->reporter, &m, NULL);
+    }
+}
+
 static void tell_loaded(struct load *l)
 {
-    for (size_t i = 0; i < l->count && l->options.loaded; i++) {
-        struct image *image = NULL;
+    for (size_t i = 0; i < l->count && (l->options.loaded || l->options.tell); i++) {
+        auto_of(image_free) struct image *image = NULL;
 
-        if (opened_read(l->in.store, -1, &l->found[i].digest, &image, NULL) < 0)
+        if (opened_read(l->in.store, -1, &l->found[i].digest, &image, NULL) < 0 ||
+            opened_set_names(image, l->found[i].names) < 0)
             continue;
-        if (opened_set_names(image, l->found[i].names) == 0)
+        if (l->options.loaded)
             l->options.loaded(image, l->options.arg);
-        image_free(image);
+        say_loaded(l, image);
     }
 }
 
@@ -348,6 +371,9 @@ static int load_as(struct image_store *store, int fd, const char *what,
         memcpy(&l.options, options, MIN(options->size, sizeof(l.options)));
     l.reporter.progress = l.options.progress;
     l.reporter.arg = l.options.arg;
+    l.reporter.tell = l.options.tell;
+    l.reporter.tell_arg = l.options.tell_arg;
+    l.reporter.unpacking = l.options.tell && !l.options.quiet ? "Loading layer" : NULL;
     pthread_mutex_init(&l.reporter.lock, NULL);
     r = intake_begin(&l.in, store, e);
     if (r == 0)

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "cmd/wharf/cli.h"
 #include "cmd/wharf/output.h"
+#include "cmd/wharf/progress.h"
 
 enum { IMAGE_REPOSITORY, IMAGE_TAG, IMAGE_ID, IMAGE_CREATED, IMAGE_SIZE, IMAGE_COLUMNS };
 
@@ -98,20 +99,6 @@ int images_command(struct cli *cli, void *options, int argc, char **argv)
     return r < 0 ? cli_fail(cli) : 0;
 }
 
-static void tell_loaded(const struct image *image, void *arg)
-{
-    const struct image_info *info = image_info(image);
-
-    if (!info->names[0])
-        printf("Loaded image ID: %s\n", info->id);
-    for (char **n = info->names; *n; n++) {
-        char name[IMAGE_REFERENCE_MAX];
-
-        short_name(*n, name);
-        printf("Loaded image: %s\n", name);
-    }
-}
-
 static int open_input(const char *path, struct wharf_error *e)
 {
     int fd = !path || streq(path, "-") ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
@@ -123,9 +110,14 @@ static int open_input(const char *path, struct wharf_error *e)
 int load_command(struct cli *cli, void *options, int argc, char **argv)
 {
     struct load_options *o = options;
-    struct image_load_options load = { .size = sizeof(load), .loaded = tell_loaded };
+    struct progress progress;
+    struct image_load_options load = { .size = sizeof(load),
+                                       .tell = progress_tell,
+                                       .tell_arg = &progress,
+                                       .quiet = o->quiet || !isatty(STDOUT_FILENO) };
     struct image_store *store;
 
+    progress_init(&progress, stdout);
     if (!o->input && isatty(STDIN_FILENO)) {
         err_invalid(&cli->e, "requested load from stdin, but stdin is empty");
         return cli_fail(cli);

@@ -229,3 +229,58 @@ def test_pulls_of_one_layer_share_the_work(liar):
     with open("b/index.json") as f:
         assert len(json.load(f)["manifests"]) == 4
     check_store("b")
+
+
+def test_mirrors(liar, world):
+    """docker.io by way of mirrors: the first fails or lies, the second serves; credentials go to neither."""
+    bad, good = liar(fault="wrong bytes"), liar()
+    login("https://index.docker.io/v1/", "user", "secret")
+    for first in ("http://127.0.0.1:9", f"http://{bad.host}"):
+        run(program("image-pull"), "b", "library/app:v1", env={"MIRROR": first, "MIRROR2": f"http://{good.host}"})
+        with open("b/index.json") as f:
+            assert "docker.io/library/app:v1" in f.read()
+        check_store("b")
+        subprocess.run(["rm", "-rf", "b"], check=True)
+    assert good.requests and bad.requests
+    assert not any("Authorization" in h for s in (good, bad) for _, h in s.requests)
+
+
+@pytest.mark.parametrize("size", ["2m", "4m", "6m"])
+def test_a_full_disk(liar, size):
+    """At whatever step it fills: a clear error, nothing half, and with room the same pull works."""
+    server = liar()
+    os.mkdir("small")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", "small"], check=True)
+    r = run(program("image-pull"), "small/b", f"{server.host}/app:v1", check=False)
+    if r.returncode:
+        assert "No space left" in r.stderr and os.listdir("small/b/layers/tmp") == []
+        assert os.listdir("small/b/blobs/sha256") == []
+    else:
+        check_store("small/b")
+    subprocess.run(["mount", "-o", "remount,size=30m", "small"], check=True)
+    run(program("image-pull"), "small/b", f"{server.host}/app:v1")
+    check_store("small/b")
+    subprocess.run(["umount", "small"], check=True)
+
+
+def test_pulls_race_collection(liar):
+    """Collection never takes what a pull brings, and takes all that is left when nobody needs it."""
+    server = liar()
+    for round in range(6):
+        pulls = [subprocess.Popen([program("image-pull"), "b", f"{server.host}/app:{round}-{i}"],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for i in range(2)]
+        while any(p.poll() is None for p in pulls):
+            run(program("image-json"), "b", "prune", check=False)
+        assert [p.wait() for p in pulls] == [0, 0]
+        check_store("b")
+        run(program("image-json"), "b", "prune", '{"dangling":["false"]}')
+        assert os.listdir("b/blobs/sha256") == [] and os.listdir("b/layers/sha256") == []
+
+
+def test_cancelled_while_nothing_comes(liar):
+    server = liar()
+    server.delay = 5
+    p = subprocess.Popen([program("image-pull"), "b", f"{server.host}/app:v1"], stderr=subprocess.PIPE,
+                         env={**os.environ, "CANCEL": "1"})
+    assert p.wait(3) != 0 and b"cancelled" in p.stderr.read()
+    assert os.listdir("b/layers/tmp") == []
