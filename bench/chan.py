@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bench/chan - channels beside the sockets they run on, a mutex queue, a futex ring, ZeroMQ and nng"""
+"""bench/chan - channels beside the sockets they run on, a mutex queue, a futex ring, ZeroMQ, nng, sd-bus, gRPC"""
 import subprocess
 import sys
 
@@ -32,15 +32,15 @@ def case(title, kind, size, count, names):
 
 
 ALL = ["raw-unix", "raw-seqpacket", "raw-tcp", "wharf-unix", "wharf-spdy", "wharf-tcp", "wharf-memory",
-       "wharf-rendezvous", "mutex-ring", "futex-ring", "zmq-ipc", "zmq-tcp", "nng-ipc"]
+       "wharf-rendezvous", "mutex-ring", "futex-ring", "zmq-ipc", "zmq-tcp", "nng-ipc", "sd-bus", "grpc"]
 HAVE = [name for name in ALL if have(name)]
 
 for size, text in (64, "64 B"), (1024, "1 KiB"), (65536, "64 KiB"):
     case(f"unix round trip {text}", "rtt", size, 5000, ["wharf-unix", "raw-unix", "zmq-ipc"]
-         + (["raw-seqpacket", "nng-ipc"] if size == 64 else []))
+         + (["raw-seqpacket", "nng-ipc", "sd-bus", "grpc"] if size == 64 else []))
     case(f"tcp round trip {text}", "rtt", size, 5000, ["wharf-tcp", "raw-tcp", "zmq-tcp"])
     case(f"unix one way {text}", "oneway", size, 20000 if size > 4096 else 300000,
-         ["wharf-unix", "raw-unix", "zmq-ipc"])
+         ["wharf-unix", "raw-unix", "zmq-ipc"] + (["nng-ipc", "sd-bus", "grpc"] if size == 64 else []))
 case("SPDY on unix round trip 64 B", "rtt", 64, 5000, ["wharf-spdy", "raw-unix"])
 case("SPDY on unix one way 64 B", "oneway", 64, 300000, ["wharf-spdy", "raw-unix"])
 case("tcp one way 64 B", "oneway", 64, 300000, ["wharf-tcp", "raw-tcp", "zmq-tcp"])

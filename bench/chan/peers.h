@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ZeroMQ and nng, where their libraries are installed: PAIR sockets over ipc (unix) and tcp. */
+/* Peers, where their libraries are installed. ZeroMQ and nng: PAIR sockets over ipc (unix) and tcp.
+ * sd-bus: signals with an array of bytes, from peer to peer, no bus between. gRPC: a stream both
+ * ways. */
 #ifdef HAVE_ZMQ
 #include <zmq.h>
 
@@ -85,4 +87,93 @@ static void nng_recv_one(struct side *s)
 #define NNG_PEERS
 #endif
 
-#define PEERS ZMQ_PEERS NNG_PEERS
+#ifdef HAVE_SDBUS
+#include <systemd/sd-bus.h>
+
+static sd_bus *bus_of[2];
+
+static void sdbus_begin(struct side *s, bool server)
+{
+    sd_bus *bus;
+    sd_id128_t id;
+
+    need(sd_id128_randomize(&id) >= 0 && sd_bus_new(&bus) >= 0, "sd-bus");
+    need(sd_bus_set_fd(bus, s->fd, s->fd) >= 0, "sd-bus");
+    need(sd_bus_set_anonymous(bus, true) >= 0, "sd-bus");
+    need(!server || sd_bus_set_server(bus, true, id) >= 0, "sd-bus");
+    need(sd_bus_start(bus) >= 0, "sd-bus");
+    bus_of[s->index] = bus;
+}
+
+static void sdbus_send_one(struct side *s)
+{
+    sd_bus *bus = bus_of[s->index];
+    sd_bus_message *m;
+
+    need(sd_bus_message_new_signal(bus, &m, "/", "bench.Chan", "Data") >= 0, "sd-bus");
+    need(sd_bus_message_append_array(m, 'y', data, size) >= 0, "sd-bus");
+    if (sd_bus_send(bus, m, NULL) < 0) /* its queue is full */
+        need(sd_bus_flush(bus) >= 0 && sd_bus_send(bus, m, NULL) >= 0, "sd_bus_send");
+    sd_bus_message_unref(m);
+}
+
+static void sdbus_recv_one(struct side *s)
+{
+    sd_bus *bus = bus_of[s->index];
+    sd_bus_message *m = NULL;
+    const void *bytes;
+    size_t n = 0;
+    int r = 0;
+
+    while (!m) {
+        r = sd_bus_process(bus, &m);
+        need(r >= 0, "sd_bus_process");
+        if (r == 0)
+            need(sd_bus_wait(bus, UINT64_MAX) >= 0, "sd_bus_wait");
+        if (m && !sd_bus_message_is_signal(m, "bench.Chan", "Data"))
+            m = sd_bus_message_unref(m);
+    }
+    need(sd_bus_message_read_array(m, 'y', &bytes, &n) >= 0 && n == size, "size");
+    sd_bus_message_unref(m);
+}
+
+static void sdbus_end(struct side *s)
+{
+    need(sd_bus_flush(bus_of[s->index]) >= 0, "sd_bus_flush");
+}
+#define SDBUS_PEERS                                                                                \
+    { "sd-bus", false, pair_stream, sdbus_begin, sdbus_send_one, sdbus_recv_one, sdbus_end },
+#else
+#define SDBUS_PEERS
+#endif
+
+#ifdef HAVE_GRPC
+#include "bench/chan/grpc.h"
+
+static void *grpc_of[2];
+
+static void pair_grpc(struct side s[2])
+{
+    s[0].fd = s[1].fd = -1;
+}
+
+static void grpc_begin(struct side *s, bool server)
+{
+    grpc_of[s->index] = grpc_side_new(server);
+}
+
+static void grpc_send_one(struct side *s)
+{
+    grpc_side_send(grpc_of[s->index], data, size);
+}
+
+static void grpc_recv_one(struct side *s)
+{
+    need(grpc_side_recv(grpc_of[s->index]) == size, "size");
+}
+#define GRPC_PEERS { "grpc", false, pair_grpc, grpc_begin, grpc_send_one, grpc_recv_one, NULL },
+#else
+#define GRPC_PEERS
+#endif
+
+#define PEERS ZMQ_PEERS NNG_PEERS SDBUS_PEERS GRPC_PEERS
