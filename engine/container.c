@@ -154,6 +154,25 @@ int engine_container_stop(struct engine *en, struct principal who, const char *r
     return code == -ENOENT ? 0 : code; /* --rm: it went with its end */
 }
 
+int engine_container_restart(struct engine *en, struct principal who, const char *reference,
+                             int64_t timeout, struct wharf_error *e)
+{
+    autorecord struct record r = { 0 };
+    int code = container_find(en, who, reference, &r, NULL, e);
+
+    if (code == 0 && r.auto_remove && record_is_running(&r))
+        return err_set(e, -EBUSY, WHARF_ERROR_CONFLICT,
+                       "container %s is removed when it stops (--rm), so it cannot be restarted",
+                       reference);
+    if (code == 0 && record_is_running(&r))
+        code = engine_container_stop(en, who, r.id, timeout, e);
+    if (code == 0)
+        code = engine_container_start(en, who, r.id, NULL, NULL, e);
+    if (code == 0)
+        engine_emit(en, &r, "restart", NULL);
+    return code;
+}
+
 int engine_container_pause(struct engine *en, struct principal who, const char *reference,
                            bool pause, struct wharf_error *e)
 {

@@ -151,6 +151,9 @@ int engine_container_kill(struct engine *engine, struct principal who, const cha
 /* `timeout` seconds, -1: wait for ever, -2: the container's own or STOP_TIMEOUT_DEFAULT. */
 int engine_container_stop(struct engine *engine, struct principal who, const char *reference,
                           int64_t timeout, struct wharf_error *e);
+/* Stop, if it runs, and start. */
+int engine_container_restart(struct engine *engine, struct principal who, const char *reference,
+                             int64_t timeout, struct wharf_error *e);
 int engine_container_pause(struct engine *engine, struct principal who, const char *reference,
                            bool pause, struct wharf_error *e);
 /* The terminal's size; without a terminal nothing happens. */
@@ -208,6 +211,64 @@ int engine_container_inspect(struct engine *engine, struct principal who, const 
 
 /* "Ports" of a list entry: [{"IP","PrivatePort","PublicPort","Type"}]. NULL when out of memory. */
 json_t *engine_container_ports(struct engine *engine, const struct record *r);
+
+/* Docker's documents: processes as the host's ps tells them (`arguments` NULL: -ef). -ESRCH: it
+ * does not run. */
+int engine_container_top(struct engine *engine, struct principal who, const char *reference,
+                         const char *arguments, json_t **ret, struct wharf_error *e);
+
+/* Use of resources: one document from two samples, with `one_shot` from one, with `stream` one a
+ * second until `each` returns non-zero (which is returned) or `gone_fd` (-1: none) is readable. */
+struct engine_stats {
+    bool stream, one_shot;
+    int gone_fd;
+    int (*each)(void *user, const json_t *document);
+    void *user;
+};
+int engine_container_stats(struct engine *engine, struct principal who, const char *reference,
+                           const struct engine_stats *ask, struct wharf_error *e);
+
+/* Limits and restart policy, from the body of docker's update, which changes. */
+int engine_container_update(struct engine *engine, struct principal who, const char *reference,
+                            json_t *body, json_t **ret, struct wharf_error *e);
+
+/* Removes those that do not run; filters: label, label!, until. */
+int engine_container_prune(struct engine *engine, struct principal who, const json_t *filters,
+                           json_t **ret, struct wharf_error *e);
+/* What takes space on the disk; `types`: a list of image, container, volume, build-cache; or NULL.
+ */
+int engine_df(struct engine *engine, struct principal who, const json_t *types, json_t **ret,
+              struct wharf_error *e);
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+/* [{"Path": "/x", "Kind": 0 modified, 1 added, 2 deleted}, ..] */
+int engine_container_changes(struct engine *engine, struct principal who, const char *reference,
+                             json_t **ret, struct wharf_error *e);
+/* The root as a tar into `fd`, without what is mounted in it. */
+int engine_container_export(struct engine *engine, struct principal who, const char *reference,
+                            int fd, struct wharf_error *e);
+
+/* One path of a container (of a stopped one too, volumes included): what it is, {"name", "size",
+ * "mode" (Go's), "mtime", "linkTarget"}; as a tar into `fd`, below its last name
+ * or `as` (NULL: its own; "": what is in it). -ENOENT "Could
+ * not find the file .." */
+int engine_archive_stat(struct engine *engine, struct principal who, const char *reference,
+                        const char *path, json_t **ret, struct wharf_error *e);
+int engine_archive_get(struct engine *engine, struct principal who, const char *reference,
+                       const char *path, const char *as, int fd, struct wharf_error *e);
+/* The document as X-Docker-Container-Path-Stat has it; free() it. NULL: no memory. */
+char *archive_stat_header(const json_t *stat);
+
+/* Unpacks a tar, plain or compressed, into the directory `path`. */
+struct engine_archive_put {
+    const char *path;
+    int fd;
+    bool keep_kind;  /* a directory does not become something else, nor the reverse */
+    bool copy_owner; /* everything belongs to the container's user */
+};
+int engine_archive_put(struct engine *engine, struct principal who, const char *reference,
+                       const struct engine_archive_put *ask, struct wharf_error *e);
 
 struct engine_logs {
     bool follow;

@@ -53,6 +53,8 @@ int engine_volumes(struct engine *en, struct volume_store **ret, struct wharf_er
 int principal_check(const struct engine *en, struct principal who, struct wharf_error *e);
 
 int64_t time_now_ns(void);
+/* "1700000000", "1700000000.5", RFC 3339, or "10m" (ago): ns since the epoch. -EINVAL */
+int api_time_parse(const char *text, int64_t *ret_ns, struct wharf_error *e);
 
 /* inspect.c */
 const char *record_health(const struct record *r); /* starting healthy unhealthy none */

@@ -214,6 +214,8 @@ static int clear_place(struct extract *x, struct place *p)
 
     if (fstatat(p->dir, p->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
+    if (x->keep_kind && S_ISDIR(st.st_mode))
+        return -EISDIR;
     r = path_remove_tree(p->dir, p->name);
     if (r < 0)
         return r;
@@ -281,16 +283,20 @@ static mode_t mode_of(struct archive_entry *entry)
     return archive_entry_perm(entry) & 07777;
 }
 
-static uid_t owner(int64_t id)
+static uid_t user_of(const struct extract *x, struct archive_entry *entry)
 {
-    return (uid_t)id;
+    return x->owned ? x->uid : (uid_t)archive_entry_uid(entry);
+}
+
+static gid_t group_of(const struct extract *x, struct archive_entry *entry)
+{
+    return x->owned ? x->gid : (gid_t)archive_entry_gid(entry);
 }
 
 /* chown clears set-id bits and capabilities: owner, then mode, then attributes. */
 static int finish_fd(struct extract *x, struct archive_entry *entry, int fd)
 {
-    if (fchown(fd, owner(archive_entry_uid(entry)), owner(archive_entry_gid(entry))) < 0 ||
-        fchmod(fd, mode_of(entry)) < 0)
+    if (fchown(fd, user_of(x, entry), group_of(x, entry)) < 0 || fchmod(fd, mode_of(entry)) < 0)
         return -errno;
     return set_xattrs(x, entry, fd, NULL);
 }
@@ -302,12 +308,11 @@ static int finish_name(struct extract *x, struct archive_entry *entry, const str
     struct timespec times[2];
     int r;
 
-    if (fchownat(p->dir, p->name, owner(archive_entry_uid(entry)), owner(archive_entry_gid(entry)),
-                 AT_SYMLINK_NOFOLLOW) < 0)
+    if (fchownat(p->dir, p->name, user_of(x, entry), group_of(x, entry), AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    /* the name was just made, O_EXCL, in a directory that nobody else sees */
+    /* the name was just made, O_EXCL; in a container's root it may be a link by now */
     if (archive_entry_filetype(entry) != AE_IFLNK &&
-        fchmodat(p->dir, p->name, mode_of(entry), 0) < 0)
+        fchmodat(p->dir, p->name, mode_of(entry), AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", p->dir, p->name);
     r = set_xattrs(x, entry, -1, path);
@@ -420,7 +425,7 @@ static int make_directory(struct extract *x, struct archive_entry *entry, struct
     if (*p->path) {
         r = mkdirat(p->dir, p->name, 0700) < 0 ? -errno : 0;
         fd = r == 0 || r == -EEXIST ? open_directory(p->dir, p->name) : r;
-        if (fd == -ENOTDIR || fd == -ELOOP) {
+        if ((fd == -ENOTDIR || fd == -ELOOP) && !x->keep_kind) {
             r = clear_place(x, p);
             opaque = r == 1;
             if (r >= 0)

@@ -32,7 +32,11 @@ struct extract {
     const char *xattr_opaque; /* trusted.overlay.opaque or user.overlay.opaque */
     struct image_limits limits;
     enum image_devices devices;
-    bool plain; /* not a layer: a name that begins with .wh. is a name like any other */
+    bool plain;     /* not a layer: a name that begins with .wh. is a name like any other */
+    bool keep_kind; /* a directory does not become something else, nor the reverse */
+    bool owned;     /* everything belongs to: */
+    uid_t uid;
+    gid_t gid;
     int64_t bytes, entries, device_count;
     struct buf times;   /* struct timespec + path, NUL */
     struct buf implied; /* paths, NUL behind each */

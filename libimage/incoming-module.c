@@ -10,4 +10,5 @@ __attribute__((visibility("default"))) const struct incoming wharf_module = {
     .load_path = image_load_path,
     .import = image_import,
     .unpack = layers_unpack,
+    .into = archive_into,
 };

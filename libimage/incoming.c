@@ -38,3 +38,10 @@ int layers_unpack(struct intake *in, const struct image *image, struct reporter 
 
     return m ? m->unpack(in, image, reporter, e) : -EOPNOTSUPP;
 }
+
+int archive_into(const struct into *ask, struct wharf_error *e)
+{
+    const struct incoming *m = incoming(e);
+
+    return m ? m->into(ask, e) : -EOPNOTSUPP;
+}

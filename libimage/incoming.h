@@ -3,6 +3,7 @@
 #ifndef LIBIMAGE_INCOMING_H
 #define LIBIMAGE_INCOMING_H
 
+#include "libimage/into.h"
 #include "libimage/layer.h"
 #include "libimage/module.h"
 
@@ -16,6 +17,7 @@ struct incoming {
                   struct image **ret_image, struct wharf_error *e);
     int (*unpack)(struct intake *in, const struct image *image, struct reporter *reporter,
                   struct wharf_error *e);
+    int (*into)(const struct into *ask, struct wharf_error *e);
 };
 
 #endif

@@ -127,6 +127,15 @@ int network_inspect_command(struct cli *cli, void *options, int argc, char **arg
 int network_connect_command(struct cli *cli, void *options, int argc, char **argv);
 int network_disconnect_command(struct cli *cli, void *options, int argc, char **argv);
 int network_prune_command(struct cli *cli, void *options, int argc, char **argv);
+int top_command(struct cli *cli, void *options, int argc, char **argv);
+int stats_command(struct cli *cli, void *options, int argc, char **argv);
+int diff_command(struct cli *cli, void *options, int argc, char **argv);
+int update_command(struct cli *cli, void *options, int argc, char **argv);
+int restart_command(struct cli *cli, void *options, int argc, char **argv);
+int container_prune_command(struct cli *cli, void *options, int argc, char **argv);
+int df_command(struct cli *cli, void *options, int argc, char **argv);
+int export_command(struct cli *cli, void *options, int argc, char **argv);
+int cp_command(struct cli *cli, void *options, int argc, char **argv);
 int version_command(struct cli *cli, void *options, int argc, char **argv);
 int info_command(struct cli *cli, void *options, int argc, char **argv);
 
@@ -238,6 +247,21 @@ struct login_options {
 struct serve_options {
     const char *address, *root, *certificate, *key, *users;
     bool read_only;
+};
+struct stats_options {
+    bool all, no_stream, no_trunc;
+    const char *format;
+};
+struct update_options {
+    const char *cpuset, *cpuset_mems, *restart;
+    int64_t memory, memory_swap, memory_reservation, cpus, cpu_shares, cpu_period, cpu_quota;
+    int64_t blkio_weight, pids;
+};
+struct save_file_options {
+    const char *output;
+};
+struct cp_options {
+    bool archive, quiet;
 };
 struct version_options {
     const char *format;

@@ -266,7 +266,7 @@ static const struct flag history_flags[] = {
 
 static const struct flag prune_flags[] = {
     { "all", 'a', FLAG_BOOL, F(prune_options, all), NULL, "Also named ones" },
-    { "filter", 0, FLAG_LIST, F(prune_options, filters), "NAME=VALUE", "label, label!" },
+    { "filter", 0, FLAG_LIST, F(prune_options, filters), "NAME=VALUE", "label, label!, until" },
     { "force", 'f', FLAG_BOOL, F(prune_options, force), NULL, "Do not ask" },
     { NULL },
 };
@@ -352,6 +352,47 @@ static const struct flag network_force_flags[] = {
     { NULL },
 };
 
+static const struct flag stats_flags[] = {
+    { "all", 'a', FLAG_BOOL, F(stats_options, all), NULL, "Also those that do not run" },
+    { "format", 0, FLAG_STR, F(stats_options, format), "FORM", "table, json, or a template" },
+    { "no-stream", 0, FLAG_BOOL, F(stats_options, no_stream), NULL, "Once" },
+    { "no-trunc", 0, FLAG_BOOL, F(stats_options, no_trunc), NULL, "Do not shorten" },
+    { NULL },
+};
+
+static const struct flag update_flags[] = {
+    { "blkio-weight", 0, FLAG_INT, F(update_options, blkio_weight), "N",
+      "Weight of its disk use (10-1000)" },
+    { "cpu-period", 0, FLAG_INT, F(update_options, cpu_period), "US", "Period of the CPU limit" },
+    { "cpu-quota", 0, FLAG_INT, F(update_options, cpu_quota), "US", "CPU time in each period" },
+    { "cpu-shares", 'c', FLAG_INT, F(update_options, cpu_shares), "N",
+      "CPU shares (relative weight)" },
+    { "cpus", 0, FLAG_COUNT, F(update_options, cpus), "N", "Number of CPUs, such as 1.5" },
+    { "cpuset-cpus", 0, FLAG_STR, F(update_options, cpuset), "LIST", "CPUs it may use (0-3, 0,1)" },
+    { "cpuset-mems", 0, FLAG_STR, F(update_options, cpuset_mems), "LIST",
+      "Memory nodes it may use (0-3, 0,1)" },
+    { "memory", 'm', FLAG_SIZE, F(update_options, memory), "BYTES", "Memory limit, such as 64m" },
+    { "memory-reservation", 0, FLAG_SIZE, F(update_options, memory_reservation), "BYTES",
+      "Soft memory limit" },
+    { "memory-swap", 0, FLAG_SIZE, F(update_options, memory_swap), "BYTES",
+      "Memory and swap together" },
+    { "pids-limit", 0, FLAG_INT, F(update_options, pids), "N", "Limit of processes; -1: none" },
+    { "restart", 0, FLAG_STR, F(update_options, restart), "POLICY",
+      "no, always, unless-stopped, on-failure[:N]" },
+    { NULL },
+};
+
+static const struct flag export_flags[] = {
+    { "output", 'o', FLAG_STR, F(save_file_options, output), "FILE", "Write here, not to stdout" },
+    { NULL },
+};
+
+static const struct flag cp_flags[] = {
+    { "archive", 'a', FLAG_BOOL, F(cp_options, archive), NULL, "Keep owners" },
+    { "quiet", 'q', FLAG_BOOL, F(cp_options, quiet), NULL, "Say nothing (it never does)" },
+    { NULL },
+};
+
 static const struct flag version_flags[] = {
     { "format", 'f', FLAG_STR, F(version_options, format), "TEMPLATE", "Such as '{{.Version}}'" },
     { NULL },
@@ -427,6 +468,25 @@ const struct command commands[] = {
       logout_command },
     { "registry serve", "registry", NULL, "[FLAGS]", "Serve a registry until a signal comes", 0, 0,
       false, 1, serve_flags, OPTIONS(serve_options), registry_serve_command },
+    { "restart", "container", NULL, "[FLAGS] CONTAINER...", "Stop and start containers", 1, -1,
+      false, 1, stop_flags, OPTIONS(stop_options), restart_command },
+    { "top", "container", NULL, "CONTAINER [PS OPTIONS]", "Show the processes of a container", 1,
+      -1, true, 1, no_flags, 0, top_command },
+    { "stats", "container", NULL, "[FLAGS] [CONTAINER...]", "Show what containers use", 0, -1,
+      false, 1, stats_flags, OPTIONS(stats_options), stats_command },
+    { "diff", "container", NULL, "CONTAINER", "Show which files a container changed", 1, 1, false,
+      1, no_flags, 0, diff_command },
+    { "export", "container", NULL, "[FLAGS] CONTAINER", "Write a container's files as a tar", 1, 1,
+      false, 1, export_flags, OPTIONS(save_file_options), export_command },
+    { "cp", "container", NULL, "[FLAGS] CONTAINER:PATH|PATH|- PATH|CONTAINER:PATH|-",
+      "Copy files into or out of a container", 2, 2, false, 1, cp_flags, OPTIONS(cp_options),
+      cp_command },
+    { "update", "container", NULL, "[FLAGS] CONTAINER...", "Change limits and restart policy", 1,
+      -1, false, 1, update_flags, OPTIONS(update_options), update_command },
+    { "container prune", "container", NULL, "[FLAGS]", "Remove containers that do not run", 0, 0,
+      false, 1, prune_flags, OPTIONS(prune_options), container_prune_command },
+    { "system df", "system", NULL, "[FLAGS]", "Show what takes space on the disk", 0, 0, false, 1,
+      version_flags, OPTIONS(version_options), df_command },
     { "volume create", "volume", NULL, "[FLAGS] [NAME]", "Make a volume", 0, 1, false, 1,
       volume_create_flags, OPTIONS(volume_create_options), volume_create_command },
     { "volume inspect", "volume", NULL, "[FLAGS] VOLUME...", "Show all about volumes", 1, -1, false,

@@ -12,9 +12,9 @@
 int terminal_streams(const bool wanted[3], bool tty, const char *keys, struct engine_streams *ret,
                      struct wharf_error *e);
 
-/* Signals are held back from here on, so that none is lost between start and session; `raw`: and the
- * terminal, if it is one, passes on what is typed, of which nothing may be lost either. When there
- * will be no session it is restored. */
+/* Signals are held back from here on, so that none is lost between start and session; `raw`: and
+ * the terminal, if it is one, passes on what is typed, of which nothing may be lost either. When
+ * there will be no session it is restored. */
 void terminal_hold(bool raw);
 void terminal_restore(void);
 
