@@ -89,6 +89,33 @@ static json_t *exposed_ports(json_t *tree)
     return object;
 }
 
+/* Docker's events of networks: "connect" and the like with the container, "create" without. */
+static void tell(struct engine *en, int64_t owner, const char *action, const char *id,
+                 const char *name, const char *container)
+{
+    autojson json_t *attributes = json_pack("{s:s,s:s}", "name", name, "type", "bridge");
+
+    if (container)
+        json_object_set_new(attributes, "container", json_string(container));
+    autofree char *text = json_write(attributes, JSON_COMPACT);
+    if (text)
+        engine_tell(en, owner, "network", action, id, text);
+}
+
+static void tell_container(struct engine *en, struct networks *nw, const struct record *r,
+                           const char *action)
+{
+    autojson json_t *settings = NULL;
+    json_t *endpoint;
+    const char *name;
+
+    if (network_settings(nw, r->id, NULL, &settings, NULL) < 0)
+        return;
+    json_object_foreach (json_object_get(settings, "Networks"), name, endpoint)
+        tell(en, r->owner, action, json_string_value(json_object_get(endpoint, "NetworkID")), name,
+             r->id);
+}
+
 int record_network_start(struct engine *en, const struct record *r, const struct settings *s,
                          int dir, struct network_sandbox *ret, struct wharf_error *e)
 {
@@ -122,6 +149,7 @@ int record_network_start(struct engine *en, const struct record *r, const struct
         network_stop(nw, r->id, NULL);
         return code;
     }
+    tell_container(en, nw, r, "connect");
     *ret = sandbox;
     return 0;
 }
@@ -132,16 +160,24 @@ int record_network_stop(struct engine *en, const struct record *r, struct wharf_
     struct networks *nw;
     int code = has_networks(tree) ? engine_networks(en, &nw, e) : 0;
 
-    return code < 0 || !has_networks(tree) ? code : network_stop(nw, r->id, e);
+    if (code < 0 || !has_networks(tree))
+        return code;
+    code = network_stop(nw, r->id, e);
+    if (code > 0)
+        tell_container(en, nw, r, "disconnect");
+    return MIN(code, 0);
 }
 
 int record_network_leave(struct engine *en, const struct record *r, struct wharf_error *e)
 {
     autojson json_t *tree = settings_tree(r);
     struct networks *nw;
-    int code = has_networks(tree) ? engine_networks(en, &nw, e) : 0;
+    int code = record_network_stop(en, r, e);
 
-    return code < 0 || !has_networks(tree) ? code : network_leave(nw, r->id, e);
+    if (code < 0 || !has_networks(tree))
+        return code;
+    code = engine_networks(en, &nw, e);
+    return code < 0 ? code : network_leave(nw, r->id, e);
 }
 
 int record_network_rename(struct engine *en, const struct record *r, struct wharf_error *e)
@@ -218,7 +254,12 @@ int engine_network_create(struct engine *en, struct principal who, json_t *body,
     struct networks *nw;
     int r = open_for(en, who, &nw, e);
 
-    return r < 0 ? r : network_create(nw, who.uid, body, ret, e);
+    if (r == 0)
+        r = network_create(nw, who.uid, body, ret, e);
+    if (r == 0)
+        tell(en, who.uid, "create", json_string_value(json_object_get(*ret, "Id")),
+             json_string_value(json_object_get(body, "Name")), NULL);
+    return r;
 }
 
 int engine_network_inspect(struct engine *en, struct principal who, const char *reference,
@@ -248,14 +289,20 @@ static int settle_one(void *user, struct record *r)
 int engine_network_remove(struct engine *en, struct principal who, const char *reference,
                           struct wharf_error *e)
 {
+    autojson json_t *network = NULL;
     struct networks *nw;
     int r = open_for(en, who, &nw, e);
 
     if (r == 0)
+        r = network_inspect(nw, who.uid, reference, &network, e);
+    if (r == 0)
         r = network_remove(nw, who.uid, reference, NULL, e);
-    if (r != -EBUSY || engine_container_list(en, who, settle_one, NULL, NULL) < 0)
-        return r;
-    return network_remove(nw, who.uid, reference, NULL, e);
+    if (r == -EBUSY && engine_container_list(en, who, settle_one, NULL, NULL) == 0)
+        r = network_remove(nw, who.uid, reference, NULL, e);
+    if (r == 0)
+        tell(en, who.uid, "destroy", json_string_value(json_object_get(network, "Id")),
+             json_string_value(json_object_get(network, "Name")), NULL);
+    return r;
 }
 
 int engine_network_prune(struct engine *en, struct principal who, json_t *filters, json_t **ret,
@@ -326,13 +373,18 @@ static int change_begin(struct engine *en, struct principal who, const char *con
     return c->netns < -1 ? c->netns : 0;
 }
 
-/* The names of a running container follow. */
-static int change_files(struct change *c, struct wharf_error *e)
+/* The names of a running container follow, and the world hears of it. */
+static int change_end(struct engine *en, struct change *c, const char *reference,
+                      const char *action, struct wharf_error *e)
 {
+    autojson json_t *network = NULL;
     const struct settings_host *h = c->settings.host;
     struct network_files files = { c->settings.domainname, &h->extra_hosts, &h->dns, &h->dns_search,
                                    &h->dns_options };
 
+    if (network_inspect(c->nw, 0, reference, &network, NULL) == 0)
+        tell(en, c->record.owner, action, json_string_value(json_object_get(network, "Id")),
+             json_string_value(json_object_get(network, "Name")), c->record.id);
     return c->netns < 0 ? 0 : network_files(c->nw, &c->member, &files, c->dir, e);
 }
 
@@ -346,7 +398,7 @@ int engine_network_connect(struct engine *en, struct principal who, const char *
         r = network_connect(c.nw, who.uid, reference, &c.member, settings, c.netns, e);
     if (r == 0)
         r = store_touch(en->store, c.record.id, e);
-    return r < 0 ? r : change_files(&c, e);
+    return r < 0 ? r : change_end(en, &c, reference, "connect", e);
 }
 
 int engine_network_disconnect(struct engine *en, struct principal who, const char *reference,
@@ -359,5 +411,5 @@ int engine_network_disconnect(struct engine *en, struct principal who, const cha
         r = network_disconnect(c.nw, who.uid, reference, &c.member, c.netns, force, e);
     if (r == 0)
         r = store_touch(en->store, c.record.id, e);
-    return r < 0 ? r : change_files(&c, e);
+    return r < 0 ? r : change_end(en, &c, reference, "disconnect", e);
 }

@@ -23,7 +23,7 @@ struct handler {
 
 /* Each ended by a NULL operation. */
 extern const struct handler container_handlers[], exec_handlers[], image_handlers[],
-    system_handlers[], stream_handlers[], verb_handlers[], volume_handlers[];
+    network_handlers[], system_handlers[], stream_handlers[], verb_handlers[], volume_handlers[];
 
 /* service-values.c: parameters in docker's notations. */
 

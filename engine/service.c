@@ -62,7 +62,7 @@ int engine_service_new(struct engine *engine, const struct engine_service_option
     static const struct handler *const tables[] = { container_handlers, exec_handlers,
                                                     image_handlers,     system_handlers,
                                                     stream_handlers,    verb_handlers,
-                                                    volume_handlers };
+                                                    volume_handlers,    network_handlers };
     struct engine_service *es = (struct engine_service *)service_new(sizeof *es, &engine_ops);
 
     if (!es)

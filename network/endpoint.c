@@ -275,7 +275,7 @@ int network_leave(struct networks *nw, const char *container, struct wharf_error
     LOCKED(nw);
     int r = sandbox_stop(nw, container, e);
 
-    if (r == 0)
+    if (r >= 0)
         r = netstore_run(&nw->store, e, "DELETE FROM endpoint WHERE container=?", "s", container);
     name_files_forget(nw, container, NULL);
     return MIN(r, 0);

@@ -39,7 +39,7 @@ static inline void networks_unlock(struct networks **nw)
     __attribute__((cleanup(networks_unlock))) hidden_unused struct networks *locked_ = (nw);       \
     pthread_mutex_lock(&(nw)->lock)
 
-/* sandbox.c */
+/* sandbox.c: 1 when it gave something back */
 int sandbox_stop(struct networks *nw, const char *container, struct wharf_error *e);
 struct firewall_network network_filter_of(const struct network *n);
 /* Makes the filter anew from what is written down. */

@@ -294,7 +294,7 @@ static void test_life(void **state)
     assert_string_equal(e.message, "network front not found");
 
     assert_int_equal(network_leave(w->nw, db.id, &e), 0);
-    assert_int_equal(network_stop(w->nw, web.id, &e), 0);
+    assert_int_equal(network_stop(w->nw, web.id, &e), 1);
     assert_int_equal(connects(AF_INET, &loopback, 8080), -ECONNREFUSED);
     assert_int_equal(network_stop(w->nw, web.id, &e), 0);
     network_sandbox_done(&sandbox);

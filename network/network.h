@@ -86,7 +86,7 @@ enum network_mode_kind network_mode(const char *mode);
  * HostConfig.Links, `mac`: Config.MacAddress; all three may be NULL. */
 int network_join(struct networks *nw, const struct network_member *member, const char *mode,
                  json_t *endpoints, json_t *links, const char *mac, struct wharf_error *e);
-/* Forgets all of it; also stops. */
+/* Forgets all of it; also stops. 0 or -errno. */
 int network_leave(struct networks *nw, const char *container, struct wharf_error *e);
 int network_rename(struct networks *nw, const char *container, const char *name,
                    struct wharf_error *e);
@@ -106,8 +106,7 @@ struct network_sandbox {
 int network_start(struct networks *nw, const struct network_request *request,
                   struct network_sandbox *ret, struct wharf_error *e);
 void network_sandbox_done(struct network_sandbox *sandbox);
-/* It has ended, however: gives back addresses and ports. Again, or for one that never started:
- * fine.
+/* It has ended, however: gives back addresses and ports. 1; 0 when there was nothing to give back.
  */
 int network_stop(struct networks *nw, const char *container, struct wharf_error *e);
 

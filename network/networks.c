@@ -259,7 +259,10 @@ static int check_document(const struct network_document *d, struct wharf_error *
 
 static int read_body(json_t *body, struct arena *arena, struct network *n, struct wharf_error *e)
 {
-    int r = fields_read(network_document_fields, body, "", arena, &n->document, e);
+    int r = fields_fold_case(network_document_fields, body, e);
+
+    if (r == 0)
+        r = fields_read(network_document_fields, body, "", arena, &n->document, e);
 
     if (r == 0)
         r = check_document(&n->document, e);

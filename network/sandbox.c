@@ -281,7 +281,7 @@ static int start(struct start *s, struct network_sandbox *ret)
 
     if (r == 0 && is_left(s)) {
         r = sandbox_stop(s->nw, s->request->member->id, s->e);
-        if (r == 0)
+        if (r >= 0)
             r = load(s);
     }
     if (r == 0)
@@ -388,7 +388,7 @@ int sandbox_stop(struct networks *nw, const char *container, struct wharf_error 
         return r;
     r = netstore_end(&nw->store, stop_written(nw, container, &list, arena, e), e);
     name_files_forget(nw, container, NULL);
-    return r;
+    return r < 0 ? r : 1;
 }
 
 int network_stop(struct networks *nw, const char *container, struct wharf_error *e)
