@@ -123,16 +123,33 @@ static int repair_ended(struct engine *en, struct record *r, struct wharf_error 
     return store_update(en->store, r, e);
 }
 
+/* Whether its shim was told to start; one that was not is told to go, and gone when this returns:
+ * an order that is still on its way must not find it. */
+static bool shim_has_started(struct engine *en, const struct record *r, struct shim_message *answer)
+{
+    struct shim_message ask = { .op = SHIM_STATE }, quit = { .op = SHIM_QUIT };
+    autoclose int fd =
+        lock_held(en->lock_file, r->id, LOCK_ALIVE) ? shim_connect(en, r->id, NULL) : -1;
+
+    if (fd < 0)
+        return false;
+    if (shim_call(fd, &ask, answer, NULL) == 0 && answer->value[0] > 0)
+        return true;
+    if (shim_call(fd, &quit, NULL, NULL) == 0) {
+        fd_close(lock_take(en->root_fd, r->id, LOCK_ALIVE, true));
+        return false;
+    }
+    return shim_call(fd, &ask, answer, NULL) == 0 && answer->value[0] > 0;
+}
+
 /* Killed between writing STARTING and writing RUNNING. */
 static int repair_starting(struct engine *en, struct record *r, struct wharf_error *e)
 {
     autoclose int dir = container_directory(en, r->id);
-    struct shim_message ask = { .op = SHIM_STATE }, answer;
+    struct shim_message answer;
     struct shim_exit status;
-    autoclose int fd =
-        lock_held(en->lock_file, r->id, LOCK_ALIVE) ? shim_connect(en, r->id, NULL) : -1;
 
-    if (fd >= 0 && shim_call(fd, &ask, &answer, NULL) == 0 && answer.value[0] > 0) {
+    if (shim_has_started(en, r, &answer)) {
         r->state = STATE_RUNNING;
         r->pid = answer.value[0];
         r->started_ns = time_now_ns();

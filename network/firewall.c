@@ -89,13 +89,13 @@ static void conntrack_has(struct nft *nft, uint32_t key, uint32_t bits)
     nft_compare(nft, false, 0, &none, sizeof(none));
 }
 
-/* linux/ip.h: source at 12, destination at 16. */
-static void is_loopback4(struct nft *nft, uint32_t offset)
+/* Of the destination, which stands at 16 (linux/ip.h). */
+static void is_loopback4(struct nft *nft)
 {
     static const unsigned char mask[4] = { 255 }, net[4] = { 127 };
 
     family_is(nft, NFPROTO_IPV4);
-    nft_payload(nft, NFT_PAYLOAD_NETWORK_HEADER, offset, 4, 0);
+    nft_payload(nft, NFT_PAYLOAD_NETWORK_HEADER, 16, 4, 0);
     nft_mask(nft, 0, mask, 4);
     nft_compare(nft, true, 0, net, 4);
 }
@@ -151,14 +151,14 @@ static void rules_raw(struct nft *nft)
 {
     nft_rule(nft, "raw");
     comes_from(nft, "bridges");
-    is_loopback4(nft, 16);
+    is_loopback4(nft);
     verdict(nft, NF_DROP);
 }
 
 static void rules_prerouting(struct nft *nft)
 {
     nft_rule(nft, "prerouting");
-    is_loopback4(nft, 16);
+    is_loopback4(nft);
     verdict(nft, NFT_RETURN);
     rules_destination(nft, "prerouting");
 }
@@ -217,6 +217,8 @@ static void masquerade(struct nft *nft)
 
 static void rules_postrouting(struct nft *nft)
 {
+    static const char nowhere[NAME_KEY];
+
     nft_rule(nft, "postrouting");
     comes_from(nft, "masquerade");
     interface(nft, NFT_META_OIFNAME, "bridges", false);
@@ -228,9 +230,12 @@ static void rules_postrouting(struct nft *nft)
     conntrack_has(nft, NFT_CT_STATUS, IPS_DST_NAT);
     masquerade(nft);
 
+    /* the same, where it is bridged (br_netfilter tells no interface); and from the host itself */
     nft_rule(nft, "postrouting");
+    nft_meta(nft, NFT_META_IIFNAME, 0);
+    nft_compare(nft, true, 0, nowhere, sizeof(nowhere));
     goes_to(nft, "bridges");
-    is_loopback4(nft, 12);
+    conntrack_has(nft, NFT_CT_STATUS, IPS_DST_NAT);
     masquerade(nft);
 }
 

@@ -235,21 +235,31 @@ static void pair_request(struct netlink *nl, const char *host, int bridge, const
     netlink_nest_end(nl, link);
 }
 
-/* A port that may speak to the bridge alone: enable_icc=false. */
-static void isolate_request(struct netlink *nl, const char *host)
+/* One setting of a bridge's port. */
+static void port_request(struct netlink *nl, const char *host, uint16_t what)
 {
     struct ifinfomsg info = { .ifi_family = AF_UNSPEC };
     const unsigned char on = 1;
 
-    netlink_request(nl, RTM_NEWLINK, NLM_F_ACK, &info, sizeof(info), "isolate interface '%s'",
-                    host);
+    netlink_request(nl, RTM_NEWLINK, NLM_F_ACK, &info, sizeof(info), "set up interface '%s'", host);
     netlink_attr_str(nl, IFLA_IFNAME, host);
     size_t link = netlink_nest(nl, IFLA_LINKINFO);
     netlink_attr_str(nl, IFLA_INFO_SLAVE_KIND, "bridge");
     size_t data = netlink_nest(nl, IFLA_INFO_SLAVE_DATA);
-    netlink_attr(nl, IFLA_BRPORT_ISOLATED, &on, sizeof(on));
+    netlink_attr(nl, what, &on, sizeof(on));
     netlink_nest_end(nl, data);
     netlink_nest_end(nl, link);
+    netlink_submit(nl, NULL); /* queued */
+}
+
+/* Where bridged packets pass the packet filter, one that is translated back to its own port is
+ * bridged there, not routed, and that needs the port's leave (br_netfilter). */
+static bool filter_sees_bridges(void)
+{
+    autoclose int fd = open("/proc/sys/net/bridge/bridge-nf-call-iptables", O_RDONLY | O_CLOEXEC);
+    char on = '0';
+
+    return fd >= 0 && read(fd, &on, 1) == 1 && on == '1';
 }
 
 static int make_pair(struct netlink *nl, int bridge, const struct network *n,
@@ -261,10 +271,10 @@ static int make_pair(struct netlink *nl, int bridge, const struct network *n,
     netlink_begin(nl);
     pair_request(nl, host, bridge, n, p, netns);
     netlink_submit(nl, e);
-    if (!n->icc) {
-        isolate_request(nl, host);
-        netlink_submit(nl, e);
-    }
+    if (!n->icc) /* it may speak to the bridge alone */
+        port_request(nl, host, IFLA_BRPORT_ISOLATED);
+    if (filter_sees_bridges())
+        port_request(nl, host, IFLA_BRPORT_MODE);
     return netlink_end(nl, e);
 }
 
