@@ -102,26 +102,44 @@ static bool name_matches(const char *full, const char *pattern)
     return false;
 }
 
-/* Keeps the names that match; no name left: hidden. */
+static bool any_matches(const char *name, const char *const *patterns, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (name_matches(name, patterns[i]))
+            return true;
+    }
+    return false;
+}
+
+/* True if a kept name is of the same repository as `digest`, REPOSITORY@DIGEST. */
+static bool has_repository(char *const *tags, const char *digest)
+{
+    size_t len = strcspn(digest, "@");
+
+    for (; tags && *tags; tags++) {
+        if (strncmp(*tags, digest, len) == 0 && (*tags)[len] == ':')
+            return true;
+    }
+    return false;
+}
+
+/* Keeps the names that match, and the digests that stand for one of them; no name left: hidden. */
 static void filter_names(struct catalog_item *item, const char *const *patterns, int count)
 {
     char **lists[] = { item->tags, item->digests };
 
     for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
-        size_t kept = 0, n = strv_count((const char *const *)lists[l]);
+        char **kept = lists[l];
 
-        for (size_t i = 0; i < n; i++) {
-            bool match = false;
-
-            for (int p = 0; p < count && !match; p++)
-                match = name_matches(lists[l][i], patterns[p]);
-            if (match)
-                lists[l][kept++] = lists[l][i];
+        for (char **name = lists[l]; name && *name; name++) {
+            if (any_matches(*name, patterns, count) ||
+                (lists[l] == item->digests && has_repository(item->tags, *name)))
+                *kept++ = *name;
             else
-                free(lists[l][i]);
+                free(*name);
         }
-        if (n)
-            lists[l][kept] = NULL;
+        if (kept)
+            *kept = NULL;
     }
     item->hidden |= !item->tags || !item->tags[0];
 }

@@ -191,7 +191,8 @@ struct inspect_options {
     const char *format, *type;
 };
 struct images_options {
-    bool all, quiet, no_trunc;
+    bool all, quiet, no_trunc, digests;
+    char **filters;
     const char *format;
 };
 struct load_options {

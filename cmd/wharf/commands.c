@@ -197,6 +197,9 @@ static const struct flag inspect_flags[] = {
 
 static const struct flag images_flags[] = {
     { "all", 'a', FLAG_BOOL, F(images_options, all), NULL, "Also those without a name" },
+    { "digests", 0, FLAG_BOOL, F(images_options, digests), NULL, "Also their digests" },
+    { "filter", 'f', FLAG_LIST, F(images_options, filters), "NAME=VALUE",
+      "before, dangling, label, label!, reference, since, until" },
     { "format", 0, FLAG_STR, F(images_options, format), "FORM", "table, json, or a template" },
     { "no-trunc", 0, FLAG_BOOL, F(images_options, no_trunc), NULL, "Do not shorten" },
     { "quiet", 'q', FLAG_BOOL, F(images_options, quiet), NULL, "Ids only" },

@@ -6,6 +6,7 @@
 #include <time.h>
 #include "base/str.h"
 #include "cmd/wharf/cli.h"
+#include "cmd/wharf/images.h"
 #include "cmd/wharf/output.h"
 #include "image.h"
 
@@ -144,23 +145,11 @@ static bool confirm(bool all)
     return fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y');
 }
 
-/* {"dangling":["false"],"label":["a=b"]} from --all and --filter a=b. */
 static char *prune_filters(const struct prune_options *o)
 {
-    autojson json_t *filters = json_object();
+    autojson json_t *filters = filters_tree(o->filters);
 
     json_object_set_new(filters, "dangling", json_pack("[s]", o->all ? "false" : "true"));
-    for (char **f = o->filters; f && *f; f++) {
-        autofree char *name = strndup(*f, strcspn(*f, "="));
-        const char *value = strchr(*f, '=');
-        json_t *list = json_object_get(filters, name);
-
-        if (!list) {
-            list = json_array();
-            json_object_set_new(filters, name, list);
-        }
-        json_array_append_new(list, json_string(value ? value + 1 : ""));
-    }
     return json_write(filters, JSON_COMPACT);
 }
 

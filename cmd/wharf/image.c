@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Images, and the program itself: images, load, import, rmi, tag; version, info. */
+/* Images, and the program itself: load, import, rmi, tag; version, info. */
 #include "image.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,17 +10,6 @@
 #include "cmd/wharf/output.h"
 #include "cmd/wharf/progress.h"
 
-enum { IMAGE_REPOSITORY, IMAGE_TAG, IMAGE_ID, IMAGE_CREATED, IMAGE_SIZE, IMAGE_COLUMNS };
-
-static const char *const image_columns[] = { "Repository", "Tag", "ID", "CreatedSince", "Size" };
-static const char *const image_headings[] = { "REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE" };
-
-struct listing {
-    struct images_options *o;
-    const char *name; /* only this one; NULL: all */
-    struct output output;
-};
-
 static void short_name(const char *full, char *text)
 {
     struct image_reference reference;
@@ -28,75 +17,6 @@ static void short_name(const char *full, char *text)
     text[0] = '\0';
     if (image_reference_parse(&reference, full, NULL) == 0)
         image_reference_format(&reference, 1, text);
-}
-
-static void age_text(const char *created, char *text, size_t size)
-{
-    int64_t ns;
-
-    snprintf(text, size, "N/A");
-    if (log_time_parse(created, strlen(created), &ns) < 0)
-        return;
-    duration_text(time(NULL) - ns / 1000000000, text, size - 4);
-    memcpy(text + strlen(text), " ago", 5);
-}
-
-/* One row a name; `name` "" for an image without. */
-static int image_row(struct listing *l, const struct image_info *info, const char *name)
-{
-    char age[64], size[32], id[IMAGE_DIGEST_MAX], repository[IMAGE_REFERENCE_MAX];
-    const char *bare = strchr(info->id, ':') ? strchr(info->id, ':') + 1 : info->id;
-    const char *tag = "<none>";
-
-    snprintf(repository, sizeof(repository), "%s", *name ? name : "<none>");
-    char *colon = strrchr(repository, ':');
-    if (colon && !strchr(colon, '/')) {
-        *colon = '\0';
-        tag = colon + 1;
-    }
-    if (l->name && !streq(l->name, repository) && !streq(l->name, name))
-        return 0;
-    age_text(info->created, age, sizeof(age));
-    size_text(info->size, size, sizeof(size));
-    snprintf(id, sizeof(id), "%.*s", l->o->no_trunc ? IMAGE_DIGEST_MAX : 12,
-             l->o->no_trunc ? info->id : bare);
-    const char *cells[IMAGE_COLUMNS] = { repository, tag, id, age, size };
-    return output_row(&l->output, cells);
-}
-
-static int image_rows(const struct image *image, void *arg)
-{
-    const struct image_info *info = image_info(image);
-    int r = info->names[0] ? 0 : image_row(arg, info, "");
-
-    for (char **n = info->names; r == 0 && *n; n++) {
-        char name[IMAGE_REFERENCE_MAX];
-
-        short_name(*n, name);
-        r = image_row(arg, info, name);
-    }
-    return r;
-}
-
-int images_command(struct cli *cli, void *options, int argc, char **argv)
-{
-    struct images_options *o = options;
-    struct listing l = { o,
-                         argc > 0 ? argv[0] : NULL,
-                         { image_columns, image_headings, NULL, 0, IMAGE_COLUMNS } };
-    struct image_store *store;
-    int r = engine_images(cli->engine, cli->who, &store, &cli->e);
-
-    if (r == 0)
-        r = image_list(store, image_rows, &l, &cli->e);
-    if (r >= 0 && o->quiet) {
-        for (size_t i = 0; i < l.output.count; i++)
-            printf("%s\n", l.output.cells[i * IMAGE_COLUMNS + IMAGE_ID]);
-    } else if (r >= 0) {
-        r = output_print(&l.output, o->format, &cli->e);
-    }
-    output_done(&l.output);
-    return r < 0 ? cli_fail(cli) : 0;
 }
 
 static int open_input(const char *path, struct wharf_error *e)

@@ -211,3 +211,17 @@ def test_serving_with_users_and_tls(world):
     finally:
         p.terminate()
         p.wait(10)
+
+
+def test_images(world):
+    fill("one:1", "one:2", "h.example:5000/other:1")
+
+    def names(*args):
+        return sorted(wharf("images", "--format", "{{.Repository}}:{{.Tag}}", *args).stdout.split())
+    assert names() == ["h.example:5000/other:1", "one:1", "one:2"] and names("one") == ["one:1", "one:2"]
+    assert names("one:2") == ["one:2"] and names("-f", "reference=h*/o*") == ["h.example:5000/other:1"]
+    assert names("-f", "dangling=true") == []
+    assert "invalid filter 'colour'" in wharf("images", "-f", "colour=red", check=False).stderr
+    head, row = wharf("images", "--digests", "one:1").stdout.splitlines()
+    assert head.split() == ["REPOSITORY", "TAG", "DIGEST", "IMAGE", "ID", "CREATED", "SIZE"]
+    assert re.fullmatch(r"one +1 +sha256:\w{64} +\w{12} +\d+ years ago +5.3kB", row)
