@@ -29,7 +29,7 @@ static void place_done(struct place *p)
 }
 #define autoplace __attribute__((cleanup(place_done)))
 
-static int container_root(struct engine *en, const struct record *r, struct wharf_error *e)
+int container_root(struct engine *en, const struct record *r, struct wharf_error *e)
 {
     char path[64];
 

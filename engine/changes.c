@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include "base/fd.h"
 #include "base/str.h"
 #include "base/treetar.h"
@@ -49,6 +50,13 @@ static bool is_whiteout(const struct stat *st)
     return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
 }
 
+static bool is_opaque(int fd)
+{
+    char value[4];
+
+    return fgetxattr(fd, "trusted.overlay.opaque", value, sizeof(value)) == 1 && value[0] == 'y';
+}
+
 /* As the layers below have it: 0, or -ENOENT. */
 static int stat_below(const struct walk *w, const char *path, struct stat *ret)
 {
@@ -77,7 +85,7 @@ static int note(struct walk *w, const char *path, enum change kind)
     char *copy = strdup(path);
     if (!copy)
         return -ENOMEM;
-    c->items[c->count++] = (struct changed){ copy, kind };
+    c->items[c->count++] = (struct changed){ copy, kind, false };
     return 0;
 }
 
@@ -105,6 +113,8 @@ static int walk_child(struct walk *w, int dir, const char *name, const char *pat
     /* the directory stands in front of what is in it: taken back if nothing is */
     r = note(w, path, there ? CHANGE_MODIFIED : CHANGE_ADDED);
     autoclose int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (r == 0 && fd >= 0 && there && is_opaque(fd))
+        differs = w->out->items[before].opaque = true;
     if (r == 0 && fd >= 0 && depth < DEPTH_MAX)
         r = walk_directory(w, fd, path, depth + 1);
     if (r == 0 && !differs && w->out->count == before + 1)

@@ -11,6 +11,7 @@ enum change { CHANGE_MODIFIED, CHANGE_ADDED, CHANGE_DELETED }; /* docker's numbe
 struct changed {
     char *path; /* absolute */
     enum change kind;
+    bool opaque; /* a directory that hides what the layers below have in it */
 };
 struct changes {
     struct changed *items;

@@ -240,6 +240,19 @@ int engine_container_prune(struct engine *engine, struct principal who, const js
 int engine_df(struct engine *engine, struct principal who, const json_t *types, json_t **ret,
               struct wharf_error *e);
 
+/* An image of a container: its image's layers, one more of what it changed, and its configuration.
+ */
+struct engine_commit {
+    const char *name; /* of the image; NULL or "": none */
+    const char *comment, *author;
+    bool pause;                 /* while files are read */
+    const char *const *changes; /* Dockerfile lines ended by NULL, or NULL */
+    const json_t *config;       /* members of Config that replace the container's, or NULL */
+};
+/* {"Id": "sha256:.."} */
+int engine_container_commit(struct engine *engine, struct principal who, const char *reference,
+                            const struct engine_commit *ask, json_t **ret, struct wharf_error *e);
+
 /* ---- files ----------------------------------------------------------------------------------- */
 
 /* [{"Path": "/x", "Kind": 0 modified, 1 added, 2 deleted}, ..] */

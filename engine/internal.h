@@ -73,6 +73,8 @@ struct plan {
  * ':' between the directories. */
 int container_mount_root(struct engine *en, const char *id, struct buf *lower,
                          struct wharf_error *e);
+/* archive.c: the root with what is mounted in it while it runs, else the layers alone. */
+int container_root(struct engine *en, const struct record *r, struct wharf_error *e);
 int plan_make(struct engine *en, const struct record *r, int root_mount, const char *user,
               struct plan *ret, struct wharf_error *e);
 void plan_done(struct plan *plan);

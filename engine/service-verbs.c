@@ -172,7 +172,44 @@ static int archive_put(struct call *c, struct wharf_error *e)
     return r < 0 ? r : reply_empty(c->reply, 200);
 }
 
+/* ---- commit ---------------------------------------------------------------------------------- */
+
+#define CHANGES_MAX 256 /* Dockerfile lines of one commit */
+
+static int commit(struct call *c, struct wharf_error *e)
+{
+    const struct message *m = c->message;
+    const char *repo = message_string(m, "repo"), *tag = message_string(m, "tag");
+    autofree char *name =
+        repo && *repo ? str_format("%s%s%s", repo, tag && *tag ? ":" : "", tag ? tag : "") : NULL;
+    autofree char *lines = strdup(message_string(m, "changes") ? message_string(m, "changes") : "");
+    const char *changes[CHANGES_MAX + 1] = { NULL };
+    char *save = NULL;
+    size_t count = 0;
+    autojson json_t *document = NULL;
+
+    if (!lines)
+        return err_nomem(e);
+    if (!message_string(m, "container"))
+        return err_invalid(e, "bad parameter: container cannot be empty");
+    for (char *l = strtok_r(lines, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
+        if (count == CHANGES_MAX)
+            return err_set(e, -E2BIG, WHARF_ERROR_LIMIT, "more than %d changes", CHANGES_MAX);
+        changes[count++] = l;
+    }
+    struct engine_commit ask = { .name = name,
+                                 .comment = message_string(m, "comment"),
+                                 .author = message_string(m, "author"),
+                                 .pause = message_bool(m, "pause"),
+                                 .changes = changes,
+                                 .config = m->body };
+    int r = engine_container_commit(c->engine, c->who, message_string(m, "container"), &ask,
+                                    &document, e);
+    return r < 0 ? r : reply_json(c->reply, 201, document);
+}
+
 const struct handler verb_handlers[] = {
+    { "container.commit", commit },
     { "container.list", list },
     { "container.top", top },
     { "container.stats", stats },

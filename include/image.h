@@ -303,6 +303,11 @@ struct image_import_options {
     int64_t created;                    /* seconds since 1970 [SOURCE_DATE_EPOCH]; 0: now */
     int (*progress)(const struct image_progress *progress, void *arg);
     void *arg;
+    /* The layer goes on top of this image's (a reference, or an id), and its configuration's
+     * history and layers come before the new ones: `docker commit`. NULL: it stands alone. */
+    const char *base;
+    const char *config; /* the object "config" as JSON, before the changes; NULL: empty */
+    const char *author, *created_by; /* in configuration and history; NULL: none */
 };
 
 /* Makes an image of one layer out of a tar of a root file system, plain or compressed; the bytes

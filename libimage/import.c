@@ -17,6 +17,7 @@ struct import {
     struct reporter reporter;
     struct intake in;
     struct layer layer;
+    struct image *base; /* NULL: none */
     struct digest blob;
     int64_t blob_size;
     const char *compression;
@@ -69,7 +70,8 @@ static int read_layer(struct import *i, int fd, struct wharf_error *e)
     if (r == 0 &&
         (intake_name_blob(&i->in, part, &i->blob) < 0 || intake_want_blob(&i->in, &i->blob) < 0))
         r = err_sys(e, "cannot write to image store '%s'", store->path);
-    if (r == 0 && !store_has_layer(store, i->layer.diff.text))
+    /* what lies on others is unpacked when it is first used, and its chain is known */
+    if (r == 0 && !i->base && !store_has_layer(store, i->layer.diff.text))
         r = layer_place(&i->layer, &i->in, NULL, 0, &i->layer.diff, e);
     return r;
 }
@@ -83,21 +85,65 @@ static void format_time(int64_t seconds, char text[32])
     strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
+/* A member of a document of the base image; NULL without one. */
+static json_t *base_list(const struct import *i, bool manifest, const char *outer, const char *name)
+{
+    size_t len;
+    const char *text = !i->base   ? "{}"
+                       : manifest ? image_manifest(i->base, &len)
+                                  : image_config(i->base, &len);
+    autojson json_t *document = json_loads(text, 0, NULL);
+    json_t *at = outer ? json_object_get(document, outer) : document;
+    json_t *list = json_object_get(at, name);
+
+    return json_is_array(list) ? json_incref(list) : json_array();
+}
+
+static json_t *history_entry(const struct import *i, const char *created)
+{
+    const char *comment = i->o.comment ? i->o.comment : i->base ? "" : "imported";
+    json_t *entry = json_pack("{s:s}", "created", created);
+
+    if (i->o.created_by)
+        json_object_set_new(entry, "created_by", json_string(i->o.created_by));
+    if (i->o.author)
+        json_object_set_new(entry, "author", json_string(i->o.author));
+    if (*comment)
+        json_object_set_new(entry, "comment", json_string(comment));
+    return entry;
+}
+
+static json_t *given_config(const struct import *i, struct wharf_error *e)
+{
+    json_t *config = NULL;
+
+    if (!i->o.config)
+        return json_object();
+    if (json_read(i->o.config, strlen(i->o.config), JSON_LIMITS, "config", &config, e) < 0)
+        return NULL;
+    return config;
+}
+
 static int make_config(struct import *i, json_t **ret, struct wharf_error *e)
 {
-    const char *comment = i->o.comment ? i->o.comment : "imported";
     const char *machine = i->o.architecture ? i->o.architecture : platform_architecture();
+    json_t *diff_ids = base_list(i, false, "rootfs", "diff_ids");
+    json_t *history = base_list(i, false, NULL, "history"), *config = given_config(i, e);
     autojson json_t *top = NULL;
     char created[32];
     int r = 0;
 
     format_time(i->o.created, created);
-    top = json_pack("{s:s, s:s, s:s, s:{}, s:{s:s, s:[s]}, s:[{s:s, s:s}]}", "created", created,
-                    "architecture", machine, "os", "linux", "config", "rootfs", "type", "layers",
-                    "diff_ids", i->layer.diff.text, "history", "created", created, "comment",
-                    comment);
+    json_array_append_new(diff_ids, json_string(i->layer.diff.text));
+    json_array_append_new(history, history_entry(i, created));
+    top = json_pack("{s:s, s:s, s:s, s:o, s:{s:s, s:o}, s:o}", "created", created, "architecture",
+                    machine, "os", "linux", "config", config, "rootfs", "type", "layers",
+                    "diff_ids", diff_ids, "history", history);
     if (!top)
-        return err_invalid(e, "comment or architecture is not UTF-8");
+        return e && e->code ? -e->code
+                            : err_invalid(e, "comment, author or architecture is not UTF-8");
+    if (i->o.author)
+        json_object_set_new(top, "author", json_string(i->o.author));
     if (i->o.variant)
         json_object_set_new(top, "variant", json_string(i->o.variant));
     for (const char *const *c = i->o.changes; c && *c && r == 0; c++)
@@ -134,10 +180,12 @@ static int add_documents(struct import *i, struct digest *ret, int64_t *ret_size
     layer_type = str_format("%s%s%s", MEDIA_LAYER, *i->compression ? "+" : "", i->compression);
     if (!layer_type)
         return err_nomem(e);
-    manifest = json_pack("{s:i, s:s, s:{s:s, s:s, s:I}, s:[{s:s, s:s, s:I}]}", "schemaVersion", 2,
-                         "mediaType", MEDIA_MANIFEST, "config", "mediaType", MEDIA_CONFIG, "digest",
-                         id.text, "size", (json_int_t)size, "layers", "mediaType", layer_type,
-                         "digest", i->blob.text, "size", (json_int_t)i->blob_size);
+    json_t *layers = base_list(i, true, NULL, "layers");
+    json_array_append_new(layers, json_pack("{s:s, s:s, s:I}", "mediaType", layer_type, "digest",
+                                            i->blob.text, "size", (json_int_t)i->blob_size));
+    manifest = json_pack("{s:i, s:s, s:{s:s, s:s, s:I}, s:o}", "schemaVersion", 2, "mediaType",
+                         MEDIA_MANIFEST, "config", "mediaType", MEDIA_CONFIG, "digest", id.text,
+                         "size", (json_int_t)size, "layers", layers);
     return manifest ? add_json(i, manifest, ret, ret_size, e) : err_nomem(e);
 }
 
@@ -205,9 +253,12 @@ int image_import(struct image_store *store, int fd, const struct image_import_op
     i.reporter.progress = i.o.progress;
     i.reporter.arg = i.o.arg;
     layer_init(&i.layer);
-    r = intake_begin(&i.in, store, e);
+    r = intake_begin(&i.in, store, e); /* from now on nothing is collected */
+    if (r == 0 && i.o.base)
+        r = image_open(store, i.o.base, &i.base, e);
     if (r == 0)
         r = import(&i, fd, ret, e);
+    image_free(i.base);
     layer_done(&i.layer);
     intake_end(&i.in);
     return r;

@@ -135,6 +135,7 @@ int restart_command(struct cli *cli, void *options, int argc, char **argv);
 int container_prune_command(struct cli *cli, void *options, int argc, char **argv);
 int df_command(struct cli *cli, void *options, int argc, char **argv);
 int export_command(struct cli *cli, void *options, int argc, char **argv);
+int commit_command(struct cli *cli, void *options, int argc, char **argv);
 int cp_command(struct cli *cli, void *options, int argc, char **argv);
 int version_command(struct cli *cli, void *options, int argc, char **argv);
 int info_command(struct cli *cli, void *options, int argc, char **argv);
@@ -260,6 +261,11 @@ struct update_options {
 };
 struct save_file_options {
     const char *output;
+};
+struct commit_options {
+    const char *author, *message;
+    char **changes;
+    bool no_pause;
 };
 struct cp_options {
     bool archive, quiet;

@@ -390,6 +390,16 @@ static const struct flag export_flags[] = {
     { NULL },
 };
 
+static const struct flag commit_flags[] = {
+    { "author", 'a', FLAG_STR, F(commit_options, author), "TEXT", "Who made it" },
+    { "change", 'c', FLAG_LIST, F(commit_options, changes), "LINE",
+      "A line of a Dockerfile: CMD, ENV, USER ..." },
+    { "message", 'm', FLAG_STR, F(commit_options, message), "TEXT", "Comment in the history" },
+    { "no-pause", 0, FLAG_BOOL, F(commit_options, no_pause), NULL,
+      "Let the container run meanwhile" },
+    { NULL },
+};
+
 static const struct flag cp_flags[] = {
     { "archive", 'a', FLAG_BOOL, F(cp_options, archive), NULL, "Keep owners" },
     { "quiet", 'q', FLAG_BOOL, F(cp_options, quiet), NULL, "Say nothing (it never does)" },
@@ -481,6 +491,8 @@ const struct command commands[] = {
       1, no_flags, 0, diff_command },
     { "export", "container", NULL, "[FLAGS] CONTAINER", "Write a container's files as a tar", 1, 1,
       false, 1, export_flags, OPTIONS(save_file_options), export_command },
+    { "commit", "container", NULL, "[FLAGS] CONTAINER [NAME[:TAG]]", "Make an image of a container",
+      1, 2, false, 1, commit_flags, OPTIONS(commit_options), commit_command },
     { "cp", "container", NULL, "[FLAGS] CONTAINER:PATH|PATH|- PATH|CONTAINER:PATH|-",
       "Copy files into or out of a container", 2, 2, false, 1, cp_flags, OPTIONS(cp_options),
       cp_command },

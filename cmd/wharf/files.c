@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files in and out of containers: export, cp. A copy is an archive that passes through a pipe; the
- * side that knows no container is packed and unpacked with the same functions.
+ * Files in and out of containers: export, commit, cp. A copy is an archive that passes through a
+ * pipe; the side that knows no container is packed and unpacked with the same functions.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -34,6 +34,22 @@ int export_command(struct cli *cli, void *options, int argc, char **argv)
     if (r < 0 && o->output)
         unlink(o->output);
     return r < 0 ? cli_fail(cli) : 0;
+}
+
+int commit_command(struct cli *cli, void *options, int argc, char **argv)
+{
+    struct commit_options *o = options;
+    autojson json_t *answer = NULL;
+    struct engine_commit ask = { .name = argc > 1 ? argv[1] : NULL,
+                                 .comment = o->message,
+                                 .author = o->author,
+                                 .pause = !o->no_pause,
+                                 .changes = (const char *const *)o->changes };
+
+    if (engine_container_commit(cli->engine, cli->who, argv[0], &ask, &answer, &cli->e) < 0)
+        return cli_fail(cli);
+    printf("%s\n", json_string_value(json_object_get(answer, "Id")));
+    return 0;
 }
 
 /* ---- cp -------------------------------------------------------------------------------------- */

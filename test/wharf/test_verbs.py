@@ -125,3 +125,24 @@ def test_prune_and_df(wharf, box):
     assert sorted(wharf.ok("ps", "-a", "--format", "{{.Names}}").split()) == ["box", "idle"]
     wharf.ok("container", "prune", "-f", "--filter", "until=1h")
     assert sorted(wharf.ok("ps", "-a", "--format", "{{.Names}}").split()) == ["box", "idle"]
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_commit(wharf, box, running):
+    if not running:
+        wharf.ok("kill", box)
+        wharf.run("wait", box)
+    image = wharf.ok("commit", "-m", "why", "-a", "who", "-c", "ENV K=v", "-c", 'CMD ["cat", "/tmp/new"]', box,
+                     "made:1").strip()
+    assert image.startswith("sha256:")
+    assert wharf.ok("run", "--rm", "made:1") == "new\n"
+    assert wharf.ok("run", "--rm", "made:1", "sh", "-c", "echo $K; ls /etc/passwd /vol/f /a 2>/dev/null; readlink /a/l") == (
+        "v\n/a:\nb\nl\nb\n")
+    assert wharf.ok("diff", box) != ""
+
+
+def test_commit_of_a_replaced_directory(wharf):
+    """A directory that was removed and made again hides what the image has in it."""
+    wharf.ok("run", "--name", "maker", "busybox", "sh", "-c", "rm -r /root; mkdir /root; rm -r /etc; mkdir /etc; touch /etc/x")
+    wharf.ok("commit", "maker", "made:2")
+    assert "passwd" not in wharf.ok("run", "--rm", "made:2", "ls", "/etc")
