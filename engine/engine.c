@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "network/network.h"
+#include "network/pool.h"
 #include "engine/listing.h"
 #include "volume/volume.h"
 
@@ -93,6 +94,9 @@ int engine_open(struct engine **ret, const struct engine_options *options, struc
         return err_nomem(e);
     pthread_mutex_init(&en->opening, NULL);
     en->root_fd = en->containers_fd = en->lock_file = -1;
+    en->many_users = options->many_users;
+    en->network_options = options->networks;
+    en->spare_networks = options->spare_networks;
     int r = engine_paths(en, options, e);
     if (r == 0)
         r = engine_folders(en, e);
@@ -115,6 +119,7 @@ void engine_close(struct engine *en)
     image_store_free(en->images);
     volume_store_close(en->volumes);
     networks_close(en->networks);
+    netns_pool_close(en->spare);
     pthread_mutex_destroy(&en->opening);
     store_close(en->store);
     fd_close(en->lock_file);

@@ -33,13 +33,18 @@
 
 struct engine;
 struct image_store;
+struct networks_options;
 
 struct engine_options {
     const char *root; /* NULL: ENGINE_ROOT_DEFAULT */
     const char *run;  /* sockets and libcontainer's state; NULL: /run/wharf for the default root,
                        * else  "run" below the root */
     bool many_users;  /* a filter in front decides who may come; else root and the root's owner */
-    const char *shim; /* the program; NULL: wharf-shim beside the running program */
+    /* of networks: bridge_ip, mtu, pools (network/network.h); NULL: docker's defaults. Stays the
+     * caller's. */
+    const struct networks_options *networks;
+    size_t spare_networks; /* namespaces made ahead of need, for a process that lives long */
+    const char *shim;      /* the program; NULL: wharf-shim beside the running program */
 };
 
 int engine_open(struct engine **ret, const struct engine_options *options, struct wharf_error *e);

@@ -24,6 +24,9 @@ struct engine {
     pthread_mutex_t opening;
     struct image_store *images; /* these are opened when first needed */
     struct volume_store *volumes;
+    const struct networks_options *network_options;
+    size_t spare_networks;
+    struct netns_pool *spare;
     struct networks *networks;
     struct listing *listing; /* listing.h */
 };

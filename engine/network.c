@@ -5,14 +5,22 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include "base/str.h"
+#include "network/pool.h"
 
 int engine_networks(struct engine *en, struct networks **ret, struct wharf_error *e)
 {
-    struct networks_options options = { .root = en->root, .run = en->run };
+    struct networks_options options = { 0 };
     int r = 0;
 
+    if (en->network_options)
+        options = *en->network_options;
+    options.root = en->root;
+    options.run = en->run;
     pthread_mutex_lock(&en->opening);
-    if (!en->networks)
+    if (!en->networks && !en->spare && en->spare_networks)
+        r = netns_pool_open(&en->spare, en->spare_networks, e);
+    options.spare = en->spare;
+    if (!en->networks && r == 0)
         r = networks_open(&en->networks, &options, e);
     if (r == 0)
         *ret = en->networks;

@@ -64,12 +64,12 @@ static json_t *options(const struct network *n)
 {
     if (!n->predefined || n->kind != NETWORK_BRIDGE)
         return pairs(&n->document.options);
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "com.docker.network.bridge.default_bridge",
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:o}", "com.docker.network.bridge.default_bridge",
                      "true", "com.docker.network.bridge.enable_icc", "true",
                      "com.docker.network.bridge.enable_ip_masquerade", "true",
                      "com.docker.network.bridge.host_binding_ipv4", "0.0.0.0",
                      "com.docker.network.bridge.name", n->bridge, "com.docker.network.driver.mtu",
-                     "1500");
+                     json_sprintf("%u", n->mtu ? n->mtu : 1500));
 }
 
 static json_t *address_with_prefix(const struct ipaddr *a, const struct subnet *of)

@@ -326,6 +326,27 @@ static void test_killed(void **state)
     network_sandbox_done(&again);
 }
 
+/* --bip: at once on an idle root, refused while containers are on the bridge. */
+static void test_bridge_ip(void **state)
+{
+    struct world *w = *state;
+    struct networks_options options = { .root = w->path,
+                                        .run = w->run,
+                                        .bridge_ip = "10.200.0.1/24" };
+    struct wharf_error e = { 0 };
+
+    networks_close(w->nw);
+    assert_int_equal(networks_open(&w->nw, &options, &e), 0);
+    assert_int_equal(network_join(w->nw, &web, "bridge", NULL, NULL, NULL, NULL), 0);
+    struct network_sandbox first = start(w, &web, "{}", 0);
+    expect_setting(w, web.id, "bridge", "IPAddress", "10.200.0.2");
+    networks_close(w->nw);
+    w->nw = NULL;
+    options.bridge_ip = "10.201.0.1/24";
+    assert_int_equal(networks_open(&w->nw, &options, &e), -EBUSY);
+    network_sandbox_done(&first);
+}
+
 /* Somebody flushed the rules of the host, or removed the bridge. */
 static void test_flushed(void **state)
 {
@@ -395,6 +416,7 @@ int main(void)
         cmocka_unit_test_setup(test_pool, setup),
         cmocka_unit_test_setup_teardown(test_life, setup_world, teardown_world),
         cmocka_unit_test_setup_teardown(test_killed, setup_world, teardown_world),
+        cmocka_unit_test_setup_teardown(test_bridge_ip, setup_world, teardown_world),
         cmocka_unit_test_setup_teardown(test_flushed, setup_world, teardown_world),
         cmocka_unit_test_setup_teardown(test_keeper, setup_world, teardown_world),
     };

@@ -74,6 +74,25 @@ static int claim_any(struct networks *nw, char name[IFNAMSIZ], struct wharf_erro
     return r < 0 ? err_code(e, r, "cannot make the default bridge") : 0;
 }
 
+/* The engine's MTU, where a network does not say its own. */
+static int add_mtu(const struct networks *nw, struct network *n, struct arena *arena,
+                   struct wharf_error *e)
+{
+    static char key[] = "com.docker.network.driver.mtu";
+    field_pairs *options = &n->document.options;
+    struct field_pair *items = arena_array(arena, options->count + 1, sizeof(*items));
+
+    if (!nw->options.mtu || pair_find(options, key))
+        return 0;
+    if (!items)
+        return err_nomem(e);
+    if (options->count)
+        memcpy(items, options->items, options->count * sizeof(*items));
+    items[options->count] = (struct field_pair){ key, arena_format(arena, "%u", nw->options.mtu) };
+    options->items = items;
+    return items[options->count++].value ? 0 : err_nomem(e);
+}
+
 static int add_predefined(struct networks *nw, const char *name, const char *driver,
                           const char *bridge, const subnet_list *host, struct arena *arena,
                           struct wharf_error *e)
@@ -99,7 +118,9 @@ static int add_predefined(struct networks *nw, const char *name, const char *dri
         n.document.ipam->pools.items = &pool;
         n.document.ipam->pools.count = 1;
     }
-    int r = network_derive(&n, e);
+    int r = *bridge ? add_mtu(nw, &n, arena, e) : 0;
+    if (r == 0)
+        r = network_derive(&n, e);
     if (r == 0 && *bridge)
         r = ipam_network(&nw->store, &n, nw->options.pools, nw->options.pool_count, host, arena, e);
     if (r == 0)
@@ -154,6 +175,59 @@ static int make_predefined(struct networks *nw, struct wharf_error *e)
     return netstore_end(&nw->store, r, e);
 }
 
+/* ---- another address of the default bridge ---------------------------------------------------- */
+
+static void forget_network(struct networks *nw, const struct network *n)
+{
+    netstore_run(&nw->store, NULL, "DELETE FROM address WHERE network=?", "s", n->id);
+    netstore_run(&nw->store, NULL, "DELETE FROM network WHERE id=?", "s", n->id);
+}
+
+static int rewrite_bridge(struct networks *nw, struct network *n, struct arena *arena,
+                          struct wharf_error *e)
+{
+    struct network_pool *pool = &n->document.ipam->pools.items[0];
+
+    if (netstore_number(&nw->store, 0, "SELECT 1 FROM endpoint WHERE network=? AND active=1", "s",
+                        n->id))
+        return err_set(e, -EBUSY, WHARF_ERROR_CONFLICT,
+                       "the default bridge cannot become %s while containers are on it",
+                       nw->options.bridge_ip);
+    *pool = (struct network_pool){ .subnet = (char *)nw->options.bridge_ip,
+                                   .gateway = arena_strn(arena, nw->options.bridge_ip,
+                                                         strcspn(nw->options.bridge_ip, "/")) };
+    int r = pool->gateway ? network_derive(n, e) : err_nomem(e);
+    if (r == 0)
+        r = networks_netlink(nw, e);
+    if (r == 0) /* made anew, with its address, when it is needed */
+        r = bridge_remove(nw->nl, n->bridge, nw->mark, e);
+    if (r == 0)
+        forget_network(nw, n);
+    if (r == 0)
+        r = netstore_network_add(&nw->store, n, e);
+    return r < 0 ? r : ipam_reserve(&nw->store, n, e);
+}
+
+/* --bip, when the root was made with another one. */
+static int apply_bridge_ip(struct networks *nw, struct wharf_error *e)
+{
+    auto_of(arena_free) struct arena *arena = arena_new(NETWORK_ARENA_MAX);
+    struct subnet wanted;
+    struct network n;
+
+    if (!nw->options.bridge_ip)
+        return 0;
+    if (subnet_parse(nw->options.bridge_ip, &wanted) < 0 || wanted.address.family != AF_INET)
+        return err_invalid(e, "invalid address of the default bridge: %s", nw->options.bridge_ip);
+    int r =
+        arena ? netstore_network_find(&nw->store, DEFAULT_NETWORK, 0, arena, &n, e) : err_nomem(e);
+    if (r < 0 || (ipaddr_compare(&n.subnet[0].address, &wanted.address) == 0 &&
+                  n.subnet[0].prefix == wanted.prefix))
+        return r;
+    r = netstore_begin(&nw->store, e);
+    return r < 0 ? r : netstore_end(&nw->store, rewrite_bridge(nw, &n, arena, e), e);
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static int open_names(struct networks *nw, struct wharf_error *e)
@@ -183,7 +257,7 @@ static int open_store(struct networks *nw, struct wharf_error *e)
     if (r < 0)
         return r;
     nw->table = strdup(bridge && !streq(bridge, DEFAULT_BRIDGE) ? bridge : "wharf");
-    return nw->table ? 0 : err_nomem(e);
+    return nw->table ? apply_bridge_ip(nw, e) : err_nomem(e);
 }
 
 int networks_open(struct networks **ret, const struct networks_options *options,
@@ -330,12 +404,6 @@ static int create_kernel(struct networks *nw, const struct network *n, struct wh
     return MIN(r, 0);
 }
 
-static void forget_network(struct networks *nw, const struct network *n)
-{
-    netstore_run(&nw->store, NULL, "DELETE FROM address WHERE network=?", "s", n->id);
-    netstore_run(&nw->store, NULL, "DELETE FROM network WHERE id=?", "s", n->id);
-}
-
 int network_create(struct networks *nw, int64_t owner, json_t *body, json_t **ret,
                    struct wharf_error *e)
 {
@@ -347,6 +415,8 @@ int network_create(struct networks *nw, int64_t owner, json_t *body, json_t **re
     if (!arena || id_make(id) < 0)
         return err_nomem(e);
     int r = read_body(body, arena, &n, e);
+    if (r == 0)
+        r = add_mtu(nw, &n, arena, e);
     if (r == 0)
         r = create_written(nw, &n, arena, e);
     if (r < 0)
