@@ -200,6 +200,15 @@ bool json_is_text(const json_t *value)
     return json_is_string(value) && (json_string_length(value) == 0 || *json_string_value(value));
 }
 
+bool json_has_pair(const json_t *object, const char *wanted)
+{
+    size_t n = strcspn(wanted, "=");
+    autofree char *key = strndup(wanted, n);
+    const char *value = key ? json_string_value(json_object_get(object, key)) : NULL;
+
+    return value && (!wanted[n] || streq(value, wanted + n + 1));
+}
+
 int json_u64(const json_t *value, uint64_t *ret)
 {
     if (json_is_integer(value)) {

@@ -42,6 +42,9 @@ json_t *json_new_u64(uint64_t value);
 /* True for a string, and not for a wide integer, which looks like one. */
 bool json_is_text(const json_t *value);
 
+/* Whether an object of strings has "key", or "key=value" (a label filter). */
+bool json_has_pair(const json_t *object, const char *wanted);
+
 static inline void auto_json_decref(json_t **j)
 {
     json_decref(*j);

@@ -14,15 +14,6 @@ struct prune {
     int64_t until; /* created before; 0: any */
 };
 
-static bool label_fits(json_t *labels, const char *wanted)
-{
-    size_t n = strcspn(wanted, "=");
-    autofree char *key = strndup(wanted, n);
-    const char *value = key ? json_string_value(json_object_get(labels, key)) : NULL;
-
-    return value && (!wanted[n] || streq(value, wanted + n + 1));
-}
-
 static bool labels_fit(const struct prune *p, const struct record *r)
 {
     autojson json_t *settings = json_loads(r->settings, 0, NULL);
@@ -30,11 +21,11 @@ static bool labels_fit(const struct prune *p, const struct record *r)
     size_t i;
 
     json_array_foreach (json_object_get(p->filters, "label"), i, value) {
-        if (!json_is_string(value) || !label_fits(labels, json_string_value(value)))
+        if (!json_is_string(value) || !json_has_pair(labels, json_string_value(value)))
             return false;
     }
     json_array_foreach (json_object_get(p->filters, "label!"), i, value) {
-        if (json_is_string(value) && label_fits(labels, json_string_value(value)))
+        if (json_is_string(value) && json_has_pair(labels, json_string_value(value)))
             return false;
     }
     return true;

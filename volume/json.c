@@ -38,16 +38,6 @@ json_t *volume_json(const struct volume *v, bool usage)
 
 /* ---- filters --------------------------------------------------------------------------------- */
 
-/* "k" or "k=v" */
-static bool label_fits(const json_t *labels, const char *wanted)
-{
-    size_t n = strcspn(wanted, "=");
-    autofree char *key = strndup(wanted, n);
-    const char *value = key ? json_string_value(json_object_get(labels, key)) : NULL;
-
-    return value && (!wanted[n] || streq(value, wanted + n + 1));
-}
-
 static bool is_true(const char *text)
 {
     return streq(text, "1") || streq(text, "true") || streq(text, "True") || streq(text, "TRUE");
@@ -73,9 +63,9 @@ static bool value_fits(enum filter_kind kind, const struct volume *v, const char
     case DRIVER:
         return streq(value, "local");
     case LABEL:
-        return label_fits(v->labels, value);
+        return json_has_pair(v->labels, value);
     case NOT_LABEL:
-        return !label_fits(v->labels, value);
+        return !json_has_pair(v->labels, value);
     case NAME:
         return strstr(v->name, value) != NULL;
     default:
