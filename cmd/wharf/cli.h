@@ -192,7 +192,7 @@ struct inspect_options {
     const char *format, *type;
 };
 struct images_options {
-    bool all, quiet, no_trunc, digests;
+    bool all, quiet, no_trunc, digests, tree;
     char **filters;
     const char *format;
 };

@@ -203,6 +203,7 @@ static const struct flag images_flags[] = {
     { "format", 0, FLAG_STR, F(images_options, format), "FORM", "table, json, or a template" },
     { "no-trunc", 0, FLAG_BOOL, F(images_options, no_trunc), NULL, "Do not shorten" },
     { "quiet", 'q', FLAG_BOOL, F(images_options, quiet), NULL, "Ids only" },
+    { "tree", 0, FLAG_BOOL, F(images_options, tree), NULL, "With platforms and shared sizes" },
     { NULL },
 };
 

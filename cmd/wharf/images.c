@@ -136,8 +136,11 @@ int images_command(struct cli *cli, void *options, int argc, char **argv)
                                "IMAGE ID",   "CREATED", "SIZE" };
     struct output output = { columns, headings, NULL, 0, IMAGE_COLUMNS };
     autojson json_t *list = NULL;
-    int r = read_list(cli, o, argc > 0 ? argv[0] : NULL, &list);
+    int r;
 
+    if (o->tree)
+        return image_tree_command(cli, NULL, 0, NULL);
+    r = read_list(cli, o, argc > 0 ? argv[0] : NULL, &list);
     if (r == 0 && add_rows(&output, o, list) < 0)
         r = err_nomem(&cli->e);
     for (size_t i = 0; r == 0 && o->quiet && i < output.count; i++)

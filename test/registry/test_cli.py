@@ -172,7 +172,7 @@ def test_save_history_inspect(world):
     assert wharf("history", "-q", "one:1").stdout.split()[1] == "<missing>"
     assert wharf("image", "inspect", "-f", "{{json .RepoTags}}", "one:1").stdout == '["one:1","one:2"]\n'
     assert "No such image: nosuch:latest" in wharf("image", "inspect", "nosuch", check=False).stderr
-    assert "one:1\none:2\n" in wharf("image", "tree").stdout
+    assert "one:1\none:2\n" in wharf("image", "tree").stdout == wharf("image", "ls", "--tree").stdout
 
 
 def test_prune(world):
