@@ -467,6 +467,8 @@ static void test_settings(void **state)
           "HostConfig.Mounts.Frob is not supported" },
         { "{\"Image\":\"x\",\"HostConfig\":{\"PortBindings\":{\"80/xcp\":null}}}",
           "invalid proto: xcp" },
+        { "{\"Image\":\"x\",\"HostConfig\":{\"Runtime\":\"kata\"}}",
+          "unknown or invalid runtime name: kata" },
         { "{\"Image\":\"x\",\"HostConfig\":{\"Memory\":1000}}",
           "Minimum memory limit allowed is 6MB" },
         { "{\"Image\":\"x\",\"StopSignal\":\"SIGFOO\"}", "Invalid signal: SIGFOO" },

@@ -353,6 +353,16 @@ static int check_extra_host(const char *entry, struct wharf_error *e)
 
 /* ---- all ------------------------------------------------------------------------------------- */
 
+/* The shim's library answers to these names; other programs cannot be named yet. */
+static int check_runtime(const struct settings_host *h, struct wharf_error *e)
+{
+    static const char *const names[] = { "runc", "wharf", "wharf-oci", "io.containerd.runc.v2" };
+
+    if (settings_text(h->runtime) && !in_list(h->runtime, names, ARRAY_SIZE(names)))
+        return err_invalid(e, "unknown or invalid runtime name: %s", h->runtime);
+    return 0;
+}
+
 static int check_process(const struct settings *s, struct wharf_error *e)
 {
     if (!settings_text(s->image))
@@ -411,6 +421,8 @@ int settings_check(const struct settings *s, struct wharf_error *e)
         r = check_health(s->health, e);
     if (r == 0)
         r = check_log(h->log, e);
+    if (r == 0)
+        r = check_runtime(h, e);
     if (r == 0)
         r = check_modes(h, e);
     if (r == 0)
