@@ -196,7 +196,7 @@ int settings_defaults(struct settings *s, const char *id, struct arena *arena,
     set_default(&h->ipc_mode, "private");
     set_default(&h->cgroupns_mode, h->privileged ? "host" : "private");
     set_default(&h->restart.name, "no");
-    set_default(&h->runtime, "runc");
+    set_default(&h->runtime, "wharf");
     if (!h->shm_size)
         h->shm_size = SHM_DEFAULT;
     if (h->memory > 0 && h->memory_swap == 0 && swap_is_counted())
