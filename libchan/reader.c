@@ -231,7 +231,10 @@ static void handle_read(struct chan_session *s, ssize_t n)
     } else if (n == -EBADMSG) {
         session_malformed(s, "more than %u descriptors that no frame has claimed", s->in_fds.limit);
     } else if (n != -EAGAIN && n != -ETIMEDOUT && !s->ended) {
-        err_code(&why, (int)n, "cannot read from the connection");
+        if (n == -EPROTO && s->wire->fault)
+            err_set(&why, (int)n, WHARF_ERROR_CORRUPT, "%s", s->wire->fault);
+        else
+            err_code(&why, (int)n, "cannot read from the connection");
         session_lose(s, (int)n, &why);
     }
     keepalive(s);

@@ -45,7 +45,8 @@ void fd_queue_done(struct fd_queue *q);
 
 struct wire {
     const struct wire_ops *ops;
-    int fd; /* to poll */
+    int fd;            /* to poll */
+    const char *fault; /* what the peer did when read says -EPROTO; NULL: the errno tells all */
 };
 
 struct wire_ops {

@@ -10,6 +10,7 @@
 #include <openssl/x509v3.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/socket.h>
 #include "base/fd.h"
 #include "base/macros.h"
 #include "base/str.h"
@@ -189,12 +190,82 @@ static void test_refused(void **state)
     assert_int_equal(chan_listen("tls:127.0.0.1:0", &bare, &l, &e), -EINVAL);
 }
 
+/* ---- hostile bytes: the connection ends by name, the next one is served ---- */
+
+#define REQUEST                                                                                    \
+    "GET /chan HTTP/1.1\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"  \
+    "Sec-WebSocket-Protocol: libchan.1\r\n\r\n"
+#define NO_MASK "\0\0\0\0"
+
+static const struct {
+    const char *url, *bytes;
+    size_t len;
+    const char *message;
+} hostile[] = {
+#define ROW(url, bytes, message)                                                                   \
+    {                                                                                              \
+        url, bytes, sizeof(bytes) - 1, message                                                     \
+    }
+    ROW("tcp:127.0.0.1:0", "GET / HTTP/1.1\r\n\r\n", "does not speak libchan's native"),
+    ROW("tls:127.0.0.1:0", "GET / HTTP/1.1\r\n\r\n", "TLS"),
+    ROW("tls:127.0.0.1:0", "\x16\3\1\xff\xff", "TLS"),
+    ROW("wss://127.0.0.1:0/chan", REQUEST, "TLS"),
+    ROW("ws://127.0.0.1:0/chan",
+        "\x89"
+        "chan\r\n\x1a\r\n\r\n",
+        "none for a websocket"),
+    ROW("ws://127.0.0.1:0/chan", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "none for a websocket"),
+    ROW("ws://127.0.0.1:0/chan", "GET / HTTP", "websocket request"),
+    ROW("ws://127.0.0.1:0/chan", REQUEST "\x82\x08GARBAGE!", "websocket does not allow"),
+    ROW("ws://127.0.0.1:0/chan", REQUEST "\xf2\x80" NO_MASK, "websocket does not allow"),
+    ROW("ws://127.0.0.1:0/chan", REQUEST "\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff" NO_MASK,
+        "closed the connection"),
+    ROW("ws://127.0.0.1:0/chan", REQUEST "\x82\x88" NO_MASK "GARBAGE!",
+        "does not speak libchan's native"),
+    ROW("ws://127.0.0.1:0/chan", REQUEST "\x88\x80" NO_MASK, "closed the connection"),
+#undef ROW
+};
+
+static int connect_raw(const struct chan_listener *l)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(getsockname(chan_listener_pollfd(l), (struct sockaddr *)&ss, &len), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&ss, len), 0);
+    return fd;
+}
+
+static void test_hostile_bytes(void **state)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(hostile); i++) {
+        struct chan_options o = options();
+        struct wharf_error e = { 0 };
+        struct chan_listener *l;
+        struct chan_session *s;
+        struct chan_rx *rx;
+
+        assert_int_equal(chan_listen(hostile[i].url, &o, &l, NULL), 0);
+        int fd = connect_raw(l);
+        assert_int_equal(send(fd, hostile[i].bytes, hostile[i].len, 0), hostile[i].len);
+        if (strstr(hostile[i].message, "closed") || strstr(hostile[i].message, "request"))
+            shutdown(fd, SHUT_WR); /* these are faults only when no more can come */
+        assert_int_equal(chan_listener_accept(l, SOON, &s, NULL), 0);
+        assert_int_equal(chan_accept(s, SOON, &rx, &e), -ECONNRESET);
+        if (!strstr(e.message, hostile[i].message))
+            fail_msg("row %zu: '%s' does not say '%s'", i, e.message, hostile[i].message);
+        chan_session_unref(s);
+        close(fd);
+        chan_listener_free(l);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tls),
-        cmocka_unit_test(test_websocket),
-        cmocka_unit_test(test_websocket_tls),
+        cmocka_unit_test(test_hostile_bytes), cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_websocket),     cmocka_unit_test(test_websocket_tls),
         cmocka_unit_test(test_refused),
     };
 

@@ -324,10 +324,14 @@ static ssize_t read_now(struct ws_wire *w, void *data, size_t size)
         n = 0;
     else if (w->inner_error && w->inner_error != -EAGAIN)
         n = w->inner_error;
-    else if (r != 0)
+    else if (r != 0 || !wslay_event_want_read(w->ctx)) /* it reads no more after a faulty frame */
         n = -EBADMSG;
+    if (n == -EBADMSG) {
+        w->wire.fault = "a frame that websocket does not allow, or not here (RFC 6455)";
+        n = -EPROTO;
+    }
     lock_drop(&w->lock);
-    return n == -EBADMSG ? -EPROTO : n;
+    return n;
 }
 
 static ssize_t ws_read(struct wire *wire, void *data, size_t size, struct fd_queue *fds, bool wait)
