@@ -64,3 +64,11 @@ def test_docker_loads_what_wharf_saves(docker, world):
     assert docker("load", "-q", "-i", engines.wharf_saves("saved.tar", "saved:1")) == "Loaded image: saved:1"
     assert docker("inspect", "-f", "{{.Id}}", "saved:1") == identity
     docker("run", "--rm", *FLAGS, "saved:1", "true")
+
+
+def test_docker_and_wharf_by_a_registry(docker, world):
+    def push(name):
+        docker("tag", "img", name)
+        docker("push", name)
+    engines.through_our_registry(push, lambda name: docker("pull", name),
+                                 lambda name: docker("inspect", "-f", "{{.Id}}", name))

@@ -47,3 +47,11 @@ def test_podman_loads_what_wharf_saves(podman, world):
     podman("load", "-q", "-i", engines.wharf_saves("saved.tar", "localhost/saved:1"))
     assert podman("inspect", "-f", "{{.Id}}", "localhost/saved:1") == identity
     podman("run", "--rm", *FLAGS, "localhost/saved:1", "true")
+
+
+def test_podman_and_wharf_by_a_registry(podman, world):
+    def push(name):
+        podman("tag", "img", name)
+        podman("push", "--quiet", "--tls-verify=false", name)
+    engines.through_our_registry(push, lambda name: podman("pull", "--quiet", "--tls-verify=false", name),
+                                 lambda name: podman("inspect", "-f", "{{.Id}}", name))

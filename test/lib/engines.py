@@ -95,3 +95,26 @@ def wharf_saves(archive, name):
     with open("wharf.tar", "wb") as f:
         subprocess.run([f"{programs}/image-save", "between", name], stdout=f, check=True, timeout=60)
     return os.path.abspath("wharf.tar")
+
+
+def through_our_registry(push, pull, identity):
+    """An engine pushes to a wharf registry; wharf pulls it and pushes it under another name; the engine pulls
+    that: one image id all the way. `push` and `pull` take a name, `identity` gives the id of one."""
+    programs = os.path.join(os.environ.get("WHARF_BUILD", os.path.join(TOP, "build")), "libimage")
+    server = subprocess.Popen([f"{programs}/registry-serve", "served", "15066"])
+    first, second = "127.0.0.1:15066/a/b:1", "127.0.0.1:15066/c:2"
+
+    def wharf(program, *arguments):
+        return subprocess.run([f"{programs}/{program}", "between", *arguments], check=True, text=True,
+                              capture_output=True, timeout=60).stdout.split()
+    try:
+        wait_for(lambda: os.path.isdir("served/registry"), "the registry's directory")
+        push(first)
+        assert wharf("image-pull", first)[0].split(":")[1] == identity(first).split(":")[-1]
+        wharf("image-list", "tag", first, second)
+        wharf("image-push", second)
+        pull(second)
+        assert identity(second) == identity(first)
+    finally:
+        server.terminate()
+        server.wait()
