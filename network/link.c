@@ -173,6 +173,24 @@ static int complete_bridge(struct netlink *nl, const struct network *n, int inde
     return r < 0 ? r : mark_bridge(nl, index, mark, e);
 }
 
+int bridge_claim(struct netlink *nl, const char *name, const char *mark, struct wharf_error *e)
+{
+    char claimed[BRIDGE_MARK_MAX];
+    int r = netlink_add_bridge(nl, name, e);
+    int index = r < 0 ? r : netlink_index(nl, name, e);
+
+    snprintf(claimed, sizeof(claimed), "%.*s" BRIDGE_CLAIMED, (int)sizeof(claimed) - 2, mark);
+    return index < 0 ? index : mark_bridge(nl, index, claimed, e);
+}
+
+/* Ours, or nobody's, and not yet whole. */
+static bool is_unfinished(const char *seen, const char *mark)
+{
+    const char *rest = str_after(seen, mark);
+
+    return !*seen || (rest && streq(rest, BRIDGE_CLAIMED));
+}
+
 int bridge_ensure(struct netlink *nl, const struct network *n, const char *mark,
                   struct wharf_error *e)
 {
@@ -188,7 +206,7 @@ int bridge_ensure(struct netlink *nl, const struct network *n, const char *mark,
     }
     if (r < 0)
         return err_code(e, r, "cannot make bridge '%s'", n->bridge);
-    if (!seen.bridge || (seen.mark[0] && !streq(seen.mark, mark)))
+    if (!seen.bridge || (!streq(seen.mark, mark) && !is_unfinished(seen.mark, mark)))
         return err_set(e, -EEXIST, WHARF_ERROR_CONFLICT,
                        "interface '%s' of network %s belongs to somebody else (%s)", n->bridge,
                        n->document.name, seen.mark[0] ? seen.mark : "no bridge");

@@ -20,6 +20,10 @@ int netns_make(struct wharf_error *e);
  * interface of this name is somebody else's. */
 int bridge_ensure(struct netlink *nl, const struct network *n, const char *mark,
                   struct wharf_error *e);
+/* Makes an empty bridge whose mark ends with BRIDGE_CLAIMED: the name is taken, bridge_ensure will
+ * complete it. -EEXIST: the name was taken before. */
+#define BRIDGE_CLAIMED "?"
+int bridge_claim(struct netlink *nl, const char *name, const char *mark, struct wharf_error *e);
 /* Removes it if it is ours; nothing is fine. */
 int bridge_remove(struct netlink *nl, const char *name, const char *mark, struct wharf_error *e);
 /* Whose it is: the alias of the interface, "" when it has none; 0 or -ENODEV. */

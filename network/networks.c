@@ -41,7 +41,11 @@ int networks_filter(struct networks *nw, struct wharf_error *e)
 static bool is_alive(const char *mark)
 {
     const char *root = str_after(mark, "wharf:");
-    autofree char *database = root ? str_format("%s/network.db", root) : NULL;
+    size_t length = root ? strlen(root) : 0;
+
+    if (root && str_ends(root, BRIDGE_CLAIMED))
+        length -= strlen(BRIDGE_CLAIMED);
+    autofree char *database = root ? str_format("%.*s/network.db", (int)length, root) : NULL;
 
     return !database || access(database, F_OK) == 0;
 }
@@ -52,11 +56,13 @@ static int claim(struct networks *nw, const char *name, struct wharf_error *e)
     char mark[BRIDGE_MARK_MAX];
     int r = bridge_owner(nw->nl, name, mark, NULL);
 
-    if (r == 0 && !streq(mark, nw->mark) && is_alive(mark))
+    const char *rest = r == 0 ? str_after(mark, nw->mark) : NULL;
+    bool ours = rest && (!*rest || streq(rest, BRIDGE_CLAIMED));
+    if (r == 0 && !ours && is_alive(mark))
         return -EEXIST;
     if (r == 0)
         r = bridge_remove(nw->nl, name, mark, e);
-    return r < 0 && r != -ENODEV ? r : netlink_add_bridge(nw->nl, name, e);
+    return r < 0 && r != -ENODEV ? r : bridge_claim(nw->nl, name, nw->mark, e);
 }
 
 static int claim_any(struct networks *nw, char name[IFNAMSIZ], struct wharf_error *e)
