@@ -85,6 +85,28 @@ int engine_container_list(struct engine *en, struct principal who,
 
 /* ---- signals and waiting --------------------------------------------------------------------- */
 
+static void emit_kill(struct engine *en, const struct record *r, int signal)
+{
+    char text[16];
+    const char *extra[] = { "signal", text, NULL };
+
+    snprintf(text, sizeof(text), "%d", signal);
+    engine_emit(en, r, "kill", extra);
+}
+
+/* Whether a signal means that it shall stay down, whatever its restart policy: as with dockerd, all
+ * but those beside a stop signal of its own. */
+static bool is_final(const struct record *r, int signal)
+{
+    auto_of(arena_free) struct arena *arena = arena_new(SETTINGS_ARENA_MAX);
+    struct settings s;
+
+    if (!arena || signal == SIGKILL ||
+        settings_read(r->settings, strlen(r->settings), arena, &s, NULL) < 0)
+        return true;
+    return !settings_text(s.stop_signal) || signal_parse(s.stop_signal, NULL) == signal;
+}
+
 int engine_container_kill(struct engine *en, struct principal who, const char *reference,
                           int signal, struct wharf_error *e)
 {
@@ -94,6 +116,9 @@ int engine_container_kill(struct engine *en, struct principal who, const char *r
 
     if (code < 0)
         return code;
+    m.flags = is_final(&r, signal) ? SHIM_FINAL : 0;
+    if (record_is_running(&r))
+        emit_kill(en, &r, signal);
     code = record_is_running(&r) ? shim_ask(en, r.id, &m, e) : -ESRCH;
     if (code == -ESRCH)
         return err_set(e, -ESRCH, WHARF_ERROR_CONFLICT,
@@ -121,12 +146,14 @@ static int stop_habits(const struct record *r, int *ret_signal, int64_t *timeout
 }
 
 /* Signals and waits; with SIGKILL and a shim that does not answer the repair does the rest. */
-static int kill_and_wait(struct engine *en, const char *id, int signal, int64_t timeout_ms)
+static int kill_and_wait(struct engine *en, const struct record *r, int signal, int64_t timeout_ms)
 {
-    struct shim_message wait = { .op = SHIM_WAIT }, kill = { .op = SHIM_KILL, .value = { signal } };
-    autoclose int fd = shim_connect(en, id, NULL);
+    struct shim_message wait = { .op = SHIM_WAIT };
+    struct shim_message kill = { .op = SHIM_KILL, .flags = SHIM_FINAL, .value = { signal } };
+    autoclose int fd = shim_connect(en, r->id, NULL);
     int64_t code;
 
+    emit_kill(en, r, signal);
     if (fd < 0 || shim_send(fd, &wait) < 0 || shim_send(fd, &kill) < 0)
         return 0;
     return shim_wait_end(fd, timeout_ms, &code);
@@ -148,9 +175,10 @@ int engine_container_stop(struct engine *en, struct principal who, const char *r
     code = stop_habits(&r, &signal, &timeout, e);
     if (code < 0)
         return code;
-    if (kill_and_wait(en, r.id, signal, timeout < 0 ? -1 : timeout * 1000) == -ETIMEDOUT)
-        kill_and_wait(en, r.id, SIGKILL, -1);
+    if (kill_and_wait(en, &r, signal, timeout < 0 ? -1 : timeout * 1000) == -ETIMEDOUT)
+        kill_and_wait(en, &r, SIGKILL, -1);
     code = engine_container_wait(en, who, r.id, WAIT_NOT_RUNNING, &r.exit_code, e);
+    engine_emit(en, &r, "stop", NULL);
     return code == -ENOENT ? 0 : code; /* --rm: it went with its end */
 }
 
@@ -190,7 +218,11 @@ int engine_container_pause(struct engine *en, struct principal who, const char *
                        pause ? "already" : "not");
     code = shim_ask(en, r.id, &m, e);
     r.state = pause ? STATE_PAUSED : STATE_RUNNING;
-    return code < 0 ? code : store_update(en->store, &r, e);
+    if (code == 0)
+        code = store_update(en->store, &r, e);
+    if (code == 0)
+        engine_emit(en, &r, pause ? "pause" : "unpause", NULL);
+    return code;
 }
 
 /* ---- rename, remove -------------------------------------------------------------------------- */
@@ -214,10 +246,21 @@ int engine_container_rename(struct engine *en, struct principal who, const char 
             "Conflict. The container name \"/%s\" is already in use by container \"%s\". You "
             "have to remove (or rename) that container to be able to reuse that name.",
             name, other.id);
+    autofree char *before = str_format("/%s", r.name);
+    const char *extra[] = { "oldName", before, NULL };
+    struct shim_message tell = { .op = SHIM_RENAME };
     free(r.name);
     r.name = strdup(name);
-    code = r.name ? store_update(en->store, &r, e) : err_nomem(e);
-    return code < 0 ? code : record_network_rename(en, &r, e);
+    code = r.name && before ? store_update(en->store, &r, e) : err_nomem(e);
+    if (code == 0)
+        code = record_network_rename(en, &r, e);
+    if (code < 0)
+        return code;
+    snprintf(tell.text, sizeof(tell.text), "%s", name);
+    if (record_is_running(&r)) /* for its events */
+        shim_ask(en, r.id, &tell, NULL);
+    engine_emit(en, &r, "rename", extra);
+    return 0;
 }
 
 /* A shim that does not answer is the parent of the container's first process, which it has not
@@ -260,7 +303,7 @@ int engine_container_remove(struct engine *en, struct principal who, const char 
 
         if (r.state == STATE_PAUSED) /* a frozen process does not die (cgroup-v1 freezer) */
             shim_ask(en, r.id, &resume, NULL);
-        if (kill_and_wait(en, r.id, SIGKILL, 10000) == -ETIMEDOUT)
+        if (kill_and_wait(en, &r, SIGKILL, 10000) == -ETIMEDOUT)
             kill_silent_shim(en, &r);
     }
     if (volumes && settings_text(r.mounts)) {

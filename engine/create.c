@@ -220,6 +220,8 @@ static int create_record(struct engine *en, struct principal who, struct record 
         made.state = STATE_CREATED;
         code = store_update(en->store, &made, e);
     }
+    if (code == 0)
+        engine_emit(en, &made, "create", NULL);
     if (code < 0 && made.name) {
         made.state = STATE_CREATING;
         record_forget(en, &made, NULL);

@@ -60,6 +60,10 @@ int engine_images(struct engine *engine, struct principal who, struct image_stor
 json_t *engine_version(void);
 int engine_info(struct engine *engine, struct principal who, json_t **ret, struct wharf_error *e);
 
+/* What restart policies ask for after the machine's restart; for the daemon, once, when it begins.
+ * While a shim lives it needs nobody for that. How many were started. */
+int engine_restart_all(struct engine *engine, struct wharf_error *e);
+
 /* ---- containers ------------------------------------------------------------------------------ */
 
 /* `name` NULL: a random one. `ret_id` holds ID_LENGTH + 1 bytes. -ENOENT with "No such image: ...".
@@ -362,9 +366,8 @@ struct engine_events {
 };
 int engine_events(struct engine *engine, struct principal who, const struct engine_events *ask,
                   struct wharf_error *e);
-/* Tells of something that was done to a container (`name` NULL: the record's). `extra`: attributes
- * beside docker's own for containers, as pairs "key", "value", ..., NULL; may be NULL. */
-struct record;
+/* Tells of something that was done to a container. `extra`: attributes beside docker's own for
+ * containers, as pairs "key", "value", ..., NULL; may be NULL. */
 void engine_emit(struct engine *engine, const struct record *r, const char *action,
                  const char *const *extra);
 

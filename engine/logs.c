@@ -85,9 +85,93 @@ int engine_container_logs(struct engine *en, struct principal who, const char *r
     return code;
 }
 
+/* ---- as docker's API sends them -------------------------------------------------------------- */
+
+#define PIECE_MAX (128u << 10)
+
+struct piece {
+    const struct engine_log_form *form;
+    size_t len;
+    char data[PIECE_MAX];
+};
+
+static int piece_flush(struct piece *p)
+{
+    int r = p->len > 0 ? p->form->write(p->form->user, p->data, p->len) : 0;
+
+    p->len = 0;
+    return r;
+}
+
+static void piece_add(struct piece *p, const void *data, size_t len)
+{
+    memcpy(p->data + p->len, data, len);
+    p->len += len;
+}
+
+/* A stamp always has nine digits; the file's may have fewer. */
+static size_t stamp(const struct log_record *record, char text[LOG_TIME_MAX])
+{
+    log_time(text, record->time_ns);
+    return strlen(text);
+}
+
+static int add_record(void *user, const struct log_record *record)
+{
+    struct piece *p = user;
+    char time[LOG_TIME_MAX];
+
+    if (!record) {
+        int r = piece_flush(p);
+        return r == 0 ? p->form->write(p->form->user, "", 0) : r;
+    }
+    if (!p->form->streams[record->stream + 1])
+        return 0;
+    size_t time_len = p->form->timestamps ? stamp(record, time) : 0;
+    size_t len = record->len + (time_len ? time_len + 1 : 0) + p->form->details;
+    if (len + 8 > PIECE_MAX) /* LOG_RECORD_MAX, but no line of ours */
+        return 0;
+    if (p->len + len + 8 > PIECE_MAX) {
+        int r = piece_flush(p);
+        if (r != 0)
+            return r;
+    }
+    const unsigned char head[8] = { (unsigned char)(record->stream + 1),
+                                    0,
+                                    0,
+                                    0,
+                                    (unsigned char)(len >> 24),
+                                    (unsigned char)(len >> 16),
+                                    (unsigned char)(len >> 8),
+                                    (unsigned char)len };
+    if (p->form->framed)
+        piece_add(p, head, sizeof(head));
+    if (time_len) {
+        piece_add(p, time, time_len);
+        piece_add(p, " ", 1);
+    }
+    if (p->form->details) /* an empty list of attributes still leaves the space (docker-api 3.4) */
+        piece_add(p, " ", 1);
+    piece_add(p, record->text, record->len);
+    return 0;
+}
+
 int engine_container_log_stream(struct engine *en, struct principal who, const char *reference,
                                 const struct engine_logs *logs, const struct engine_log_form *form,
                                 struct wharf_error *e)
 {
-    return err_unsupported(e, "streaming logs is not supported yet");
+    struct piece *p = malloc(sizeof(*p));
+    struct engine_logs ask = *logs;
+
+    if (!p)
+        return err_nomem(e);
+    p->form = form;
+    p->len = 0;
+    ask.each = add_record;
+    ask.user = p;
+    int r = engine_container_logs(en, who, reference, &ask, e);
+    if (r == 0)
+        r = piece_flush(p);
+    free(p);
+    return r;
 }

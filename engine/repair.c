@@ -66,6 +66,7 @@ static bool ends_removed(const struct record *r)
 int record_forget(struct engine *en, struct record *r, struct wharf_error *e)
 {
     struct image_store *images;
+    bool was_made = r->state != STATE_CREATING; /* else nobody was told of it */
     int code = 0;
 
     if (!ends_removed(r)) {
@@ -74,6 +75,11 @@ int record_forget(struct engine *en, struct record *r, struct wharf_error *e)
     }
     if (code < 0)
         return code;
+    if (lock_held(en->lock_file, r->id, LOCK_ALIVE)) { /* one that waits for a start, at most */
+        struct shim_message quit = { .op = SHIM_QUIT };
+
+        shim_ask(en, r->id, &quit, NULL);
+    }
     container_sweep(en, r->id);
     join_forget(en, r->id);
     code = record_network_leave(en, r, e);
@@ -89,7 +95,11 @@ int record_forget(struct engine *en, struct record *r, struct wharf_error *e)
     code = engine_images(en, (struct principal){ 0 }, &images, e);
     if (code == 0)
         code = image_root_release(images, r->id, e);
-    return code < 0 ? code : store_delete(en->store, r->id, e);
+    if (code == 0)
+        code = store_delete(en->store, r->id, e);
+    if (code == 0 && was_made)
+        engine_emit(en, r, "destroy", NULL);
+    return code;
 }
 
 /* The start `r->generation` is over: how? */

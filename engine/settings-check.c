@@ -385,14 +385,10 @@ static int check_process(const struct settings *s, struct wharf_error *e)
 static int check_awaited(const struct settings *s, struct wharf_error *e)
 {
     const struct settings_host *h = s->host;
-    const char *restart = settings_text(h->restart.name) ? h->restart.name : "no";
     const struct {
         const char *name;
         bool asked;
     } awaited[] = {
-        { "Healthcheck",
-          s->health && s->health->test.count > 0 && !streq(s->health->test.items[0], "NONE") },
-        { "HostConfig.RestartPolicy", !streq(restart, "no") },
         { "HostConfig.Init", h->init.set && h->init.value },
         { "HostConfig.LogConfig.Type local", h->log && streq_null(h->log->type, "local") },
     };

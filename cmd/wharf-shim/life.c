@@ -180,9 +180,9 @@ void shim_ended(struct shim *shim)
         restart_later(shim, code);
     else
         finish(shim, code);
+    emit_die(shim, code); /* before anybody who hears of it tells what came of it */
     client_process_ended(shim, &shim->init);
     connection_tell_waiting(shim, code);
-    emit_die(shim, code);
 }
 
 void shim_stay_down(struct shim *shim)

@@ -149,6 +149,10 @@ struct run_options {
     const char *volume_driver, *uts, *cgroupns, *cpuset_mems, *domainname;
     int64_t memory_reservation, memory_swappiness, cpu_period, cpu_quota, blkio_weight;
     bool oom_kill_disable;
+    const char *restart, *health_cmd, *health_interval, *health_timeout, *health_start_period,
+        *health_start_interval;
+    int64_t health_retries;
+    bool no_health;
     char **add_hosts, **dns, **group_add, **log_options, **sysctls, **mounts, **attach, **devices,
         **channels;
     const char *workdir, *user, *name, *hostname, *entrypoint, *stop_signal, *userns, *pid, *ipc,

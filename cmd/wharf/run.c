@@ -156,6 +156,73 @@ static int make_lists(const struct run_options *o, struct lists *l, struct wharf
     return r == 0 ? security_options(o->security, &l->security, e) : r;
 }
 
+/* "on-failure:3" */
+static int restart_flag(const char *text, struct arena *arena, struct settings_restart *ret,
+                        struct wharf_error *e)
+{
+    char *name = arena_str(arena, text ? text : ""), *count = name ? strchr(name, ':') : NULL;
+
+    if (!name)
+        return err_nomem(e);
+    if (count)
+        *count++ = '\0';
+    ret->name = name;
+    return !count || parse_i64(count, 0, INT32_MAX, &ret->maximum_retries) == 0
+               ? 0
+               : err_invalid(e, "invalid restart policy: maximum retry count must be an integer");
+}
+
+/* "1.5s" is more than a flag of ours needs: a whole number and one unit. */
+static int time_flag(const char *text, int64_t *ret_ns, struct wharf_error *e)
+{
+    static const struct {
+        const char *unit;
+        int64_t ns;
+    } units[] = {
+        { "ms", 1000000 }, { "s", 1000000000 }, { "m", 60000000000 }, { "h", 3600000000000 }
+    };
+    char digits[16];
+    int64_t number;
+
+    if (!text)
+        return 0;
+    size_t n = strspn(text, "0123456789");
+    snprintf(digits, sizeof(digits), "%.*s", (int)n, text);
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+        if (streq(text + n, units[i].unit) && parse_i64(digits, 0, 1000000, &number) == 0) {
+            *ret_ns = number * units[i].ns;
+            return 0;
+        }
+    }
+    return err_invalid(e, "invalid time '%s': give a number and ms, s, m or h, such as 30s", text);
+}
+
+static int health_flags(const struct run_options *o, struct arena *arena, struct settings *s,
+                        struct wharf_error *e)
+{
+    static char none[] = "NONE", shell[] = "CMD-SHELL";
+    char **test = arena_array(arena, 2, sizeof(*test));
+    struct settings_health *h = arena_alloc(arena, sizeof(*h));
+
+    if (!test || !h)
+        return err_nomem(e);
+    if (!o->health_cmd && !o->no_health && !o->health_interval && !o->health_timeout &&
+        !o->health_start_period && !o->health_start_interval && !o->health_retries)
+        return 0;
+    test[0] = o->no_health ? none : shell;
+    test[1] = (char *)o->health_cmd;
+    if (o->no_health || o->health_cmd)
+        h->test = (field_strings){ test, o->no_health ? 1 : 2 };
+    h->retries = o->health_retries;
+    s->health = h;
+    int r = time_flag(o->health_interval, &h->interval, e);
+    if (r == 0)
+        r = time_flag(o->health_timeout, &h->timeout, e);
+    if (r == 0)
+        r = time_flag(o->health_start_period, &h->start_period, e);
+    return r == 0 ? time_flag(o->health_start_interval, &h->start_interval, e) : r;
+}
+
 static int host_settings(const struct run_options *o, const struct lists *l, struct arena *arena,
                          struct settings_host *h, struct wharf_error *e)
 {
@@ -205,7 +272,9 @@ static int host_settings(const struct run_options *o, const struct lists *l, str
         cli_pairs(o->annotations, '=', arena, &h->annotations) < 0)
         return err_nomem(e);
     h->log->type = (char *)(o->log_driver ? o->log_driver : "json-file");
-    int r = devices(o->devices, arena, h, e);
+    int r = restart_flag(o->restart, arena, &h->restart, e);
+    if (r == 0)
+        r = devices(o->devices, arena, h, e);
     if (r == 0)
         r = mount_flags(o->mounts, arena, h, e);
     return r < 0 ? r : ulimits(o->ulimits, arena, h, e);
@@ -273,7 +342,9 @@ static int make_settings(const struct run_options *o, int argc, char **argv, con
         entry[0] = (char *)o->entrypoint;
         s->entrypoint = (field_strings){ entry, 1 };
     }
-    r = host_settings(o, l, arena, s->host, e);
+    r = health_flags(o, arena, s, e);
+    if (r == 0)
+        r = host_settings(o, l, arena, s->host, e);
     return r < 0 ? r : network_flags(o, arena, s, e);
 }
 

@@ -14,6 +14,7 @@
  *     await                      answers the code
  *     logs NAME FLAGS [TAIL]     FLAGS of o e t d f; writes to descriptor 3
  *     events SINCE UNTIL [FILTERS]
+ *     restart-all                as a daemon that begins; answers how many
  */
 #undef NDEBUG
 #include <assert.h>
@@ -173,6 +174,11 @@ static int step(char **w, char *text, size_t size)
         return engine_container_stop(engine, root, w[1], 1, &e);
     if (streq(w[0], "wait"))
         return do_wait(w);
+    if (streq(w[0], "restart-all")) {
+        r = engine_restart_all(engine, &e);
+        snprintf(text, size, "%d", r);
+        return r;
+    }
     if (streq(w[0], "logs"))
         return do_logs(w);
     if (streq(w[0], "events"))
