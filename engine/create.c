@@ -59,8 +59,7 @@ static void resolv_text(const struct settings_host *host, struct buf *b)
     buf_str(b, host->dns_options.count ? "\n" : "");
 }
 
-/* The files that are mounted over the image's in /etc. */
-static int write_etc(int dir, const struct settings *s, const char *id, struct wharf_error *e)
+int etc_write(int dir, const struct settings *s, const char *id, struct wharf_error *e)
 {
     autobuf struct buf hosts = BUF(FILE_COPY_MAX), name = BUF(1024),
                        resolv = BUF(2 * FILE_COPY_MAX);
@@ -103,7 +102,7 @@ static int create_files(struct engine *en, const struct record *r, const struct 
     if (code < 0)
         return code;
     image_root_free(root);
-    return write_etc(dir, s, r->id, e);
+    return etc_write(dir, s, r->id, e);
 }
 
 /* The row, with the name that was asked for or a random one that is free. */

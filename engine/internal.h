@@ -31,6 +31,9 @@ struct engine {
     struct listing *listing; /* listing.h */
 };
 
+/* create.c: hosts, hostname and resolv.conf, which are mounted over the image's. */
+int etc_write(int dir, const struct settings *s, const char *id, struct wharf_error *e);
+
 /* repair.c: makes the record say what is true now, and sweeps what a killed process left. 0;
  * -ENOENT: it is gone (removed, or never finished). Takes the change lock itself, or not at all
  * when another engine holds it; `locked`: the caller has it. */

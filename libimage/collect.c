@@ -159,6 +159,24 @@ static int drop_dangling(struct image_store *store, struct wharf_error *e)
     return r < 0 ? r : index_commit(&x, e);
 }
 
+/* What the build cache names (build/cache.h): a blob and its unpacked layer. */
+static int mark_record(int dir, const char *name, void *arg)
+{
+    struct live *live = arg;
+    autofree char *text = NULL;
+    autojson json_t *j = NULL;
+    ssize_t n = file_read(dir, name, 4096, &text);
+    const char *blob, *chain;
+    int r;
+
+    if (n <= 0 || json_read(text, (size_t)n, JSON_LIMITS, name, &j, NULL) < 0 ||
+        json_unpack(j, "{s:s, s:s}", "blob", &blob, "chain", &chain) < 0)
+        return 0; /* torn by a crash, or of a kind that names nothing */
+    r = mark(live->blobs, blob);
+    chain = strchr(chain, ':');
+    return r < 0 || !chain ? r : mark(live->chains, chain + 1);
+}
+
 static int mark_all(struct live *live, struct wharf_error *e)
 {
     autoindex struct index_edit x = { 0 };
@@ -170,6 +188,8 @@ static int mark_all(struct live *live, struct wharf_error *e)
         if (r == 0)
             r = mark_image(live, index_entry_digest(entry));
     }
+    if (r == 0)
+        r = each_name(live->store->private, "build", mark_record, live);
     return r < 0 ? r : image_root_list(live->store, mark_root, live, e);
 }
 

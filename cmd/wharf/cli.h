@@ -137,6 +137,8 @@ int df_command(struct cli *cli, void *options, int argc, char **argv);
 int export_command(struct cli *cli, void *options, int argc, char **argv);
 int commit_command(struct cli *cli, void *options, int argc, char **argv);
 int cp_command(struct cli *cli, void *options, int argc, char **argv);
+int build_command(struct cli *cli, void *options, int argc, char **argv);
+int build_prune_command(struct cli *cli, void *options, int argc, char **argv);
 int version_command(struct cli *cli, void *options, int argc, char **argv);
 int info_command(struct cli *cli, void *options, int argc, char **argv);
 
@@ -207,6 +209,16 @@ struct load_options {
 struct import_options {
     char **changes;
     const char *message;
+};
+struct build_command_options {
+    char **tags, **build_args, **labels, **secrets, **ssh, **contexts, **add_hosts;
+    const char *file, *target, *network, *iidfile, *progress, *platform;
+    int64_t shm_size, memory;
+    bool no_cache, pull, quiet, rm, force_rm;
+};
+struct build_prune_command_options {
+    bool all, force;
+    int64_t keep;
 };
 struct rmi_options {
     bool force;

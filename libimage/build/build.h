@@ -105,20 +105,21 @@ struct build_fetcher {
 /* ---- what happens ---------------------------------------------------------------------------- */
 
 enum build_event_type {
-    BUILD_EVENT_PLAN,    /* before anything runs: total, and count of stages in `number` */
-    BUILD_EVENT_STEP,    /* an instruction begins: number of total, text, stage, lines */
-    BUILD_EVENT_CACHED,  /* ... its result was there */
-    BUILD_EVENT_RUNNING, /* ... it has to be made; `id` names the place where that happens */
-    BUILD_EVENT_OUTPUT,  /* ... a RUN wrote text, len bytes, on `stream` */
-    BUILD_EVENT_DONE,    /* ... it is done: `id` is the image as of now, `ns` what it took */
-    BUILD_EVENT_REMOVED, /* ... the place `id` of RUNNING is gone */
-    BUILD_EVENT_STATUS,  /* ... progress: text (a digest or name), done of total_bytes (-1: ?) */
-    BUILD_EVENT_WARNING, /* text, lines */
-    BUILD_EVENT_FAULT,   /* the build fails: text, lines (0: none), the instruction's step number */
-    BUILD_EVENT_STAGE,   /* a stage is done: `id` of its image */
-    BUILD_EVENT_EXPORT,  /* layers and names are being made durable */
-    BUILD_EVENT_BUILT,   /* `id` of the image */
-    BUILD_EVENT_TAGGED,  /* text: a name in docker's short form */
+    BUILD_EVENT_PLAN,     /* before anything runs: total, and count of stages in `number` */
+    BUILD_EVENT_STEP,     /* an instruction begins: number of total, text, stage, lines */
+    BUILD_EVENT_CACHED,   /* ... its result was there */
+    BUILD_EVENT_RUNNING,  /* ... it has to be made; `id` names the place where that happens */
+    BUILD_EVENT_OUTPUT,   /* ... a RUN wrote text, len bytes, on `stream` */
+    BUILD_EVENT_DONE,     /* ... it is done: `id` is the image as of now, `ns` what it took */
+    BUILD_EVENT_REMOVED,  /* ... the place `id` of RUNNING is gone */
+    BUILD_EVENT_TRIGGERS, /* ... a FROM: `done` triggers of the base follow */
+    BUILD_EVENT_STATUS,   /* ... progress: text (a digest or name), done of total_bytes (-1: ?) */
+    BUILD_EVENT_WARNING,  /* text, lines */
+    BUILD_EVENT_FAULT,  /* the build fails: text, lines (0: none), the instruction's step number */
+    BUILD_EVENT_STAGE,  /* a stage is done: `id` of its image */
+    BUILD_EVENT_EXPORT, /* layers and names are being made durable */
+    BUILD_EVENT_BUILT,  /* `id` of the image */
+    BUILD_EVENT_TAGGED, /* text: a name in docker's short form */
 };
 
 struct build_event {
@@ -158,6 +159,9 @@ struct build_options {
     const char *dockerfile;
     const char *dockerfile_text;
     size_t dockerfile_len;
+    /* The context is there: a git repository, or the URL of an archive or of a Dockerfile; NULL or
+     * "": it is `context`. */
+    const char *remote;
     const char *const *tags;            /* NULL-ended, as all lists here; or NULL */
     const struct build_pair *args;      /* ends with a NULL key */
     const struct build_pair *labels;    /* the same; set on the last stage */
@@ -171,7 +175,7 @@ struct build_options {
     int64_t shm_size, memory;
     int no_cache, pull;
     int sequential; /* one stage at a time, in their order (the classic stream) */
-    int classic;    /* as dockerd's builder: its history texts; VOLUME drops later changes */
+    int classic;    /* history texts as dockerd's builder writes them */
     /* Times of the image and of all files in its layers, at most: seconds; -1: SOURCE_DATE_EPOCH
      * among `args`, else now. */
     int64_t source_date_epoch;
@@ -189,11 +193,11 @@ struct build_options {
         .size = sizeof(struct build_options), .source_date_epoch = -1                              \
     }
 
-/* Builds. `context`: a directory, or an archive (tar, plain or gzip, bzip2, xz, zstd; a pipe will
- * do), or -1: none. *ret_image (may be NULL): the result. Errors: -EINVAL (the Dockerfile, or what
- * it wants to copy), -ENOENT (an image, a file), -ECHILD (a command failed: the event FAULT has its
- * status), -EOPNOTSUPP, -ECANCELED, and what the runner and the fetcher return. The store is as
- * before but for the cache. */
+/* Builds. `context`: a directory; or an archive (tar, plain or gzip, bzip2, xz, zstd) or a
+ * Dockerfile alone, from a file or a pipe; or -1: none. *ret_image (may be NULL): the result.
+ * Errors: -EINVAL (the Dockerfile, or what it wants to copy), -ENOENT (an image, a file), -ECHILD
+ * (a command failed: the event FAULT has its status), -EOPNOTSUPP, -ECANCELED, and what the runner
+ * and the fetcher return. The store is as before but for the cache. */
 int build_run(struct image_store *store, int context, const struct build_options *options,
               struct image **ret_image, struct wharf_error *e);
 

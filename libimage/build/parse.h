@@ -52,6 +52,7 @@ struct instruction {
     char **args;
     size_t count;
     bool json;
+    bool literal; /* its words are not to be expanded: it did not come from a Dockerfile */
     struct instruction_flags flags;
     field_strings flags_text; /* as they were written, quotes undone */
     heredocs docs;

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The stream of POST /build as dockerd's builder writes it [docker-api 4.4]. The caller builds with
+ * `sequential` and `classic`: the lines tell one story.
+ */
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "libimage/build/build.h"
+
+enum { LINE_MAX_BYTES = 16 << 20, SHORT_ID = 12 };
+
+static void send(struct classic_writer *w, struct buf *b)
+{
+    buf_str(b, "}\r\n");
+    if (b->error)
+        w->result = w->result < 0 ? w->result : b->error;
+    else if (w->result == 0)
+        w->result = w->write(b->data, b->len, w->arg);
+}
+
+static void say_text(struct classic_writer *w, const char *text, size_t len)
+{
+    autobuf struct buf b = BUF(LINE_MAX_BYTES);
+
+    if (w->quiet)
+        return;
+    buf_str(&b, "{\"stream\":");
+    buf_json(&b, text, len);
+    send(w, &b);
+}
+
+static void __attribute__((format(printf, 2, 3)))
+say(struct classic_writer *w, const char *format, ...)
+{
+    autobuf struct buf b = BUF(LINE_MAX_BYTES);
+    char text[1024];
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    say_text(w, text, MIN((size_t)n, sizeof(text) - 1));
+}
+
+static const char *short_id(const char *id)
+{
+    const char *colon = strchr(id, ':');
+
+    return colon ? colon + 1 : id;
+}
+
+static void begin_step(struct classic_writer *w, const struct build_event *event)
+{
+    autofree char *text = str_format("Step %zu/%zu : %s", event->number, event->total, event->text);
+
+    if (text)
+        say_text(w, text, strlen(text));
+    say(w, "\n");
+    w->said = 0;
+}
+
+/* What the command says to stderr is red. */
+static void output(struct classic_writer *w, const struct build_event *event)
+{
+    autobuf struct buf b = BUF(LINE_MAX_BYTES);
+
+    if (event->stream == 2)
+        buf_str(&b, "\033[91m");
+    buf_add(&b, event->text, event->len);
+    if (event->stream == 2)
+        buf_str(&b, "\033[0m");
+    if (!b.error)
+        say_text(w, b.data, b.len);
+}
+
+static void aux(struct classic_writer *w, const char *id)
+{
+    autobuf struct buf b = BUF(512);
+
+    if (w->quiet)
+        return;
+    buf_str(&b, "{\"aux\":{\"ID\":");
+    buf_json(&b, id, strlen(id));
+    buf_char(&b, '}');
+    send(w, &b);
+}
+
+void classic_event(const struct build_event *event, void *writer)
+{
+    struct classic_writer *w = writer;
+
+    switch (event->type) {
+    case BUILD_EVENT_STEP:
+        begin_step(w, event);
+        break;
+    case BUILD_EVENT_TRIGGERS:
+        say(w, "# Executing %lld build trigger%s\n", (long long)event->done,
+            event->done == 1 ? "" : "s");
+        break;
+    case BUILD_EVENT_CACHED:
+        say(w, " ---> Using cache\n");
+        break;
+    case BUILD_EVENT_RUNNING:
+        if (event->id)
+            say(w, " ---> Running in %.*s\n", SHORT_ID, event->id);
+        break;
+    case BUILD_EVENT_OUTPUT:
+        output(w, event);
+        break;
+    case BUILD_EVENT_REMOVED:
+        w->said = !w->keep;
+        snprintf(w->id, sizeof(w->id), "%s", event->id);
+        break;
+    case BUILD_EVENT_DONE:
+        if (w->said)
+            say(w, "Removing intermediate container %.*s\n", SHORT_ID, w->id);
+        w->said = 0;
+        say(w, " ---> %.*s\n", SHORT_ID, short_id(event->id));
+        break;
+    case BUILD_EVENT_STAGE:
+        aux(w, event->id);
+        break;
+    case BUILD_EVENT_WARNING:
+        if (event->first == 0)
+            say(w, "[Warning] %s\n", event->text);
+        break;
+    case BUILD_EVENT_FAULT:
+        w->code = event->code;
+        break;
+    case BUILD_EVENT_BUILT:
+        snprintf(w->id, sizeof(w->id), "%s", event->id);
+        say(w, "Successfully built %.*s\n", SHORT_ID, short_id(event->id));
+        w->built = 1;
+        break;
+    case BUILD_EVENT_TAGGED:
+        say(w, "Successfully tagged %s\n", event->text);
+        break;
+    default:
+        break;
+    }
+}
+
+int classic_end(struct classic_writer *w, int result, const struct wharf_error *e)
+{
+    autobuf struct buf b = BUF(LINE_MAX_BYTES);
+
+    if (result >= 0 && w->quiet) {
+        autofree char *line = str_format("%s\n", w->id);
+
+        buf_str(&b, "{\"stream\":");
+        buf_json(&b, line ? line : "", line ? strlen(line) : 0);
+        send(w, &b);
+    }
+    if (result < 0) {
+        buf_str(&b, "{\"errorDetail\":{");
+        if (w->code)
+            buf_printf(&b, "\"code\":%d,", w->code);
+        buf_str(&b, "\"message\":");
+        buf_json(&b, e->message, strlen(e->message));
+        buf_str(&b, "},\"error\":");
+        buf_json(&b, e->message, strlen(e->message));
+        send(w, &b);
+    }
+    return w->result;
+}
