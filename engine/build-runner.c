@@ -2,17 +2,18 @@
 /*
  * Running a build step. See build-runner.h.
  *
- * The thread that runs a step with mounts first gets a mount namespace of its own, where detached
+ * A step with mounts runs on a thread that first gets a mount namespace of its own, where detached
  * mounts and secrets find paths below the step's directory; libcontainer takes them from there as
- * it takes any path, and nothing of it is seen on the host or outlives the thread. The trap: a
- * mount of the namespace before cannot be bound in the new one, so each is copied, detached, before
- * the thread leaves.
+ * it takes any path, and nothing of it is seen on the host or outlives the thread. The trap: what
+ * was opened in the namespace before can be neither bound nor be part of an overlay in the new one.
+ * So each source is copied, detached, before the thread leaves, and the thread ends with the step.
  */
 #include "engine/build-runner.h"
 
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -348,15 +349,15 @@ static void step_done(struct step *s)
     free(s);
 }
 
-static int run(void *self, const struct build_command *command, int *ret_status,
-               struct wharf_error *e)
+static int run_here(struct engine *engine, const struct build_command *command, int *ret_status,
+                    struct wharf_error *e)
 {
     struct step *s = calloc(1, sizeof(*s));
     int r;
 
     if (!s)
         return err_nomem(e);
-    s->engine = self;
+    s->engine = engine;
     s->c = command;
     s->dir = -1;
     for (size_t i = 0; i < ARRAY_SIZE(s->trees); i++)
@@ -365,6 +366,38 @@ static int run(void *self, const struct build_command *command, int *ret_status,
     r = s->arena ? run_step(s, ret_status, e) : err_nomem(e);
     step_done(s);
     return r;
+}
+
+struct call {
+    struct engine *engine;
+    const struct build_command *command;
+    int status, result;
+    struct wharf_error *e;
+};
+
+static void *run_there(void *arg)
+{
+    struct call *c = arg;
+
+    c->result = run_here(c->engine, c->command, &c->status, c->e);
+    return NULL;
+}
+
+/* A step with mounts on a thread that ends with it. */
+static int run(void *self, const struct build_command *command, int *ret_status,
+               struct wharf_error *e)
+{
+    struct call c = { .engine = self, .command = command, .e = e };
+    pthread_t thread;
+
+    if (command->mount_count == 0)
+        return run_here(self, command, ret_status, e);
+    if (pthread_create(&thread, NULL, run_there, &c) != 0)
+        return err_nomem(e);
+    pthread_join(thread, NULL);
+    if (c.result == 0)
+        *ret_status = c.status;
+    return c.result;
 }
 
 void engine_build_runner(struct engine *engine, struct build_runner *ret)

@@ -20,8 +20,8 @@
  * fails, so that the next one goes on from there.
  *
  * Threads. Events and callbacks come from the threads of the build, never two events at a time.
- * build_run blocks until all of them have ended. The runner is called on a thread that nobody else
- * uses, so it may unshare a mount namespace for itself.
+ * build_run blocks until all of them have ended. The runner must leave the thread that calls it in
+ * its namespaces.
  */
 #ifndef LIBIMAGE_BUILD_BUILD_H
 #define LIBIMAGE_BUILD_BUILD_H
