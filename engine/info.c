@@ -12,9 +12,9 @@
 #include <time.h>
 #include "base/fd.h"
 #include "base/str.h"
+#include "libtrust/key.h"
 
 #define OS_RELEASE_MAX 4096
-#define KEY_MAX        256
 
 static const char *machine(const struct utsname *u)
 {
@@ -71,27 +71,12 @@ static char *os_release(const char *key)
     return strdup("");
 }
 
-/* The engine's identity: the fingerprint of its key once it has one; until then a random number
- * that is made once. */
-static char *engine_identity(struct engine *en)
+/* The engine's identity: the fingerprint of its key, as dockerd's (docker-api 2.8). */
+static int engine_identity(struct engine *en, char ret[KEY_ID_MAX], struct wharf_error *e)
 {
-    static const char name[] = "engine-id";
-    char text[KEY_MAX] = { 0 };
-    autofree char *read = NULL;
-    unsigned char random[16];
-    int fd;
+    autofree char *path = str_format("%s/engine-key.pem", en->root);
 
-    if (file_read(en->root_fd, name, KEY_MAX, &read) > 0)
-        return strndup(read, strcspn(read, "\n"));
-    fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fd_read_exact(fd, random, sizeof random) < 0) {
-        fd_close(fd);
-        return strdup("");
-    }
-    close(fd);
-    hex_encode(random, sizeof random, text);
-    file_replace(en->root_fd, name, text, strlen(text), 0644, false);
-    return strdup(text);
+    return path ? key_file(path, ret, e) : err_nomem(e);
 }
 
 struct counts {
@@ -204,7 +189,7 @@ static json_t *constants(void)
 int engine_info(struct engine *en, struct principal who, json_t **ret, struct wharf_error *e)
 {
     autojson json_t *info = constants();
-    autofree char *identity = engine_identity(en);
+    char identity[KEY_ID_MAX];
     struct counts counts = { 0 };
     struct image_store *store;
     int images = 0, r = engine_container_list(en, who, count_container, &counts, e);
@@ -213,11 +198,13 @@ int engine_info(struct engine *en, struct principal who, json_t **ret, struct wh
         r = engine_images(en, who, &store, e);
     if (r == 0 && (r = image_list(store, count_image, &images, e)) > 0)
         r = 0;
+    if (r == 0)
+        r = engine_identity(en, identity, e);
     if (r < 0)
         return r;
     if (!info)
         return err_nomem(e);
-    json_object_set_new(info, "ID", json_string(identity ? identity : ""));
+    json_object_set_new(info, "ID", json_string(identity));
     json_object_set_new(info, "ServerVersion", json_string(WHARF_VERSION));
     json_object_set_new(info, "DockerRootDir", json_string(en->root));
     json_object_set_new(info, "Containers",
