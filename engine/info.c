@@ -168,7 +168,7 @@ static void add_limits(json_t *info)
 
 static json_t *constants(void)
 {
-    return json_pack("{ss s[[ss]] s{s[s] s[sssss] sn s[sss]} sb sb sb ss ss ss s{s{sss[]ss}} ss "
+    return json_pack("{ss s[[ss]] s{s[s] s[sssss] sn s[sss]} sb sb sb ss ss ss s{s{sss[]s{}}} ss "
                      "s{ss sb ss ss sn}"
                      " sb ss ss s{ss} s{ss} s{ss} s[ss] s[] s[] sn ss ss ss s[]}",
                      "Driver", "overlay2", "DriverStatus", "Backing Filesystem", "overlayfs",
@@ -177,7 +177,7 @@ static json_t *constants(void)
                      "ExperimentalBuild", 0, "LiveRestoreEnabled", 1, "LoggingDriver", "json-file",
                      "CgroupDriver", "cgroupfs", "IndexServerAddress",
                      "https://index.docker.io/v1/", "Runtimes", "wharf", "path", "wharf-shim",
-                     "runtimeArgs", "status", "", "DefaultRuntime", "wharf", "Swarm",
+                     "runtimeArgs", "status", "DefaultRuntime", "wharf", "Swarm",
                      "LocalNodeState", "inactive", "ControlAvailable", 0, "NodeID", "", "NodeAddr",
                      "", "RemoteManagers", "BridgeNfIptables", 0, "Isolation", "", "InitBinary",
                      "wharf-shim", "ContainerdCommit", "ID", "", "RuncCommit", "ID", "",

@@ -194,6 +194,7 @@ struct reply { /* embed it; reply_init first */
     int gone_fd;  /* readable or hung up when the caller is gone; -1: not known. Poll it in waits */
     enum { REPLY_OPEN, REPLY_BEGUN, REPLY_ENDED } state;
     enum form form; /* once begun */
+    bool whole;     /* for head: one write follows at once and then the end, as reply_json does */
     struct {
         const char *name; /* static */
         char *value;

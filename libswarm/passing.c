@@ -31,6 +31,7 @@ static int pass_head(struct reply *r, unsigned status, enum form form)
     p->status = status;
     if (p->to->state == REPLY_OPEN) {
         pass_headers(p);
+        p->to->whole = r->whole && !p->shared_end;
         n = reply_begin(p->to, status, form);
     } else if (!p->shared_end) {
         n = -EALREADY;

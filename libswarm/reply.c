@@ -77,8 +77,10 @@ int reply_line(struct reply *r, const json_t *document)
 
 static int whole(struct reply *r, unsigned status, enum form form, const void *data, size_t len)
 {
-    int n = reply_begin(r, status, form);
+    int n;
 
+    r->whole = true;
+    n = reply_begin(r, status, form);
     if (n == 0)
         n = reply_write(r, data, len);
     if (r->state == REPLY_BEGUN)

@@ -5,8 +5,13 @@
  */
 #include "cmd/swarmd/types.h"
 
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include "base/err.h"
+#include "base/str.h"
 #include "door/chan-server.h"
+#include "door/docker-server.h"
 #include "engine/service.h"
 #include "libswarm/adapters/adapters.h"
 
@@ -71,6 +76,8 @@ struct door {
     struct service service;
     struct service *inner;
     struct chan_server *chan;
+    struct docker_server *docker;
+    char *socket_path; /* removed at the end */
 };
 
 static int door_call(struct service *s, struct message *m, struct reply *r, struct wharf_error *e)
@@ -84,6 +91,10 @@ static void door_free(struct service *s)
     struct door *d = (struct door *)s;
 
     chan_server_stop(d->chan);
+    docker_server_free(d->docker);
+    if (d->socket_path)
+        unlink(d->socket_path);
+    free(d->socket_path);
     service_unref(d->inner);
 }
 
@@ -119,6 +130,60 @@ static int chan_door_make(const struct service_arguments *a, struct service **re
     return r;
 }
 
+/* A socket of its own, for root and its group alone; a path that somebody listens on is taken. */
+static int listen_at(const char *path, struct wharf_error *e)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0)
+        return err_sys(e, "cannot make a socket");
+    if (strlen(path) >= sizeof address.sun_path)
+        return err_invalid(e, "the path of a socket is too long: '%s'", path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+        return err_set(e, -EADDRINUSE, WHARF_ERROR_CONFLICT, "somebody listens at '%s'", path);
+    unlink(path);
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || chmod(path, 0660) < 0 ||
+        listen(fd, SOMAXCONN) < 0)
+        return err_sys(e, "cannot listen at '%s'", path);
+    return take_fd(&fd);
+}
+
+static int docker_door_start(struct door *d, const char *path, struct wharf_error *e)
+{
+    int fd, r = docker_server_new(&d->docker, d->inner, e);
+
+    if (r < 0)
+        return r;
+    fd = listen_at(path, e);
+    if (fd < 0)
+        return fd;
+    d->socket_path = strdup(path);
+    r = docker_server_listen(d->docker, fd, NULL, e);
+    return r < 0 ? r : docker_server_start(d->docker, e);
+}
+
+static int docker_door_make(const struct service_arguments *a, struct service **ret,
+                            struct wharf_error *e)
+{
+    const char *path = a->word_count == 1 ? str_after(a->words[0], "unix://") : NULL;
+    struct door *d = NULL;
+    int r;
+
+    if (a->word_count == 1 && !path)
+        return err_unsupported(e, "this door opens at unix://PATH only, not at '%s'", a->words[0]);
+    r = door_new(a, &d, e);
+    if (r == 0) {
+        r = docker_door_start(d, path, e);
+        if (r < 0)
+            service_unref(&d->service);
+    }
+    if (r == 0)
+        *ret = &d->service;
+    return r;
+}
+
 const struct service_type swarmd_types[] = {
     { "aggregate", "aggregate (A) (B) ...", "many services as one", aggregate_make },
     { "chan", "chan unix:PATH", "a service over libchan, such as wharfd", chan_make },
@@ -126,6 +191,8 @@ const struct service_type swarmd_types[] = {
     { "debug", "debug | A", "tells of each message and its reply", debug_make },
     { "docker", "docker unix://PATH | tcp://HOST:PORT", "any Docker daemon", docker_make },
     { "dockerclient", "dockerclient ...", "docker, by its name of 2014", docker_make },
+    { "dockerserver", "dockerserver unix://PATH | A", "a door for Docker clients",
+      docker_door_make },
     { "engine", "engine [ROOT]", "the containers of this machine", engine_make },
     { NULL, NULL, NULL, NULL },
 };

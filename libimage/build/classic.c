@@ -33,7 +33,6 @@ static void say_text(struct classic_writer *w, const char *text, size_t len)
 static void __attribute__((format(printf, 2, 3)))
 say(struct classic_writer *w, const char *format, ...)
 {
-    autobuf struct buf b = BUF(LINE_MAX_BYTES);
     char text[1024];
     va_list args;
     int n;

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A service that answers every operation of the table by its reply's form, behind the HTTP door: so
+ * the whole door can be tested without an engine. What a test wants to see comes back in the
+ * answer: the operation, its arguments, the principal, the body.
+ *
+ *     fake-service SOCKET...
+ *
+ * An `id` or `name` chooses special behaviour: "hold" blocks until the client is gone and then says
+ * so on stderr, "fail" is an error, "big" a long answer, "flood" an endless one, "silent" none.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "door/docker-server.h"
+
+#define BIG (3u << 20)
+
+static const char *wish(const struct message *m)
+{
+    const char *id = message_string(m, "id"), *name = message_string(m, "name");
+
+    return id ? id : name ? name : "";
+}
+
+/* What was asked, as a document. */
+static json_t *describe(const struct message *m)
+{
+    json_t *d = json_pack("{ss si sO ss sI ss}", "operation", m->op->name, "api", (int)m->api,
+                          "args", m->args, "who", m->principal.name, "uid",
+                          (json_int_t)m->principal.uid, "connection", m->connection);
+
+    if (m->body)
+        json_object_set(d, "body", m->body);
+    return d;
+}
+
+/* Reads an upload whole: its length and sum, or the errno of its end. */
+static void read_upload(struct message *m, json_t *d)
+{
+    unsigned char piece[65536];
+    uint64_t len = 0, sum = 0;
+    ssize_t n;
+
+    if (m->stream < 0)
+        return;
+    while ((n = read(m->stream, piece, sizeof piece)) > 0) {
+        for (ssize_t i = 0; i < n; i++)
+            sum = sum * 31 + piece[i];
+        len += (uint64_t)n;
+    }
+    json_object_set_new(d, "length", json_integer((json_int_t)len));
+    json_object_set_new(d, "sum", json_integer((json_int_t)(sum & INT32_MAX)));
+    json_object_set_new(d, "end", json_string(n < 0 ? strerror(errno) : "whole"));
+    fprintf(stderr, "upload: %llu bytes, %s\n", (unsigned long long)len,
+            n < 0 ? strerror(errno) : "whole");
+}
+
+static int hold(struct reply *r, struct wharf_error *e)
+{
+    struct pollfd p = { .fd = r->gone_fd, .events = POLLRDHUP };
+
+    if (r->gone_fd < 0)
+        return err_invalid(e, "no gone_fd");
+    fprintf(stderr, "holding\n");
+    poll(&p, 1, -1);
+    fprintf(stderr, "gone\n");
+    return err_code(e, -EPIPE, "gone");
+}
+
+static int flood(struct reply *r)
+{
+    static const char piece[32768];
+    int n = 0;
+
+    while (n == 0)
+        n = reply_write(r, piece, sizeof piece);
+    fprintf(stderr, "gone: %s\n", strerror(-n));
+    return n;
+}
+
+static int stream(struct message *m, struct reply *r, json_t *d, struct wharf_error *e)
+{
+    int n = reply_begin(r, 200, m->op->reply);
+
+    if (streq(wish(m), "flood"))
+        return flood(r);
+    if (m->op->reply == FORM_JSON_LINES)
+        reply_line(r, json_object_get(d, "operation"));
+    if (streq(wish(m), "fail-late"))
+        return err_invalid(e, "it failed in the middle");
+    read_upload(m, d);
+    if (n == 0)
+        n = reply_line(r, d);
+    return n < 0 ? n : reply_end(r);
+}
+
+/* Says what came early, then echoes until the client's end, and then says so. */
+static int echo(struct message *m, struct reply *r, struct wharf_error *e)
+{
+    enum form form =
+        m->op->reply == FORM_CONNECTION && !streq(wish(m), "tty") ? FORM_MULTIPLEXED : m->op->reply;
+    struct connection c;
+    char piece[4096];
+    ssize_t n = reply_take(r, form, &c, e);
+
+    if (n < 0)
+        return (int)n;
+    snprintf(piece, sizeof piece, "hello %zu:", c.early_len);
+    send(c.fd, piece, strlen(piece), MSG_NOSIGNAL);
+    send(c.fd, c.early, c.early_len, MSG_NOSIGNAL);
+    for (;;) {
+        struct pollfd p = { .fd = c.fd, .events = POLLIN };
+
+        poll(&p, 1, -1);
+        n = recv(c.fd, piece, sizeof piece, MSG_DONTWAIT);
+        if (n == 0 || (n < 0 && errno != EAGAIN))
+            break;
+        if (n > 0)
+            send(c.fd, piece, (size_t)n, MSG_NOSIGNAL);
+    }
+    send(c.fd, " bye", 4, MSG_NOSIGNAL);
+    free(c.early);
+    close(c.fd);
+    return 0;
+}
+
+static int answer(struct message *m, struct reply *r, struct wharf_error *e)
+{
+    autojson json_t *d = describe(m);
+    autofree char *big = NULL;
+
+    if (streq(wish(m), "silent"))
+        return 0;
+    if (streq(wish(m), "hold"))
+        return hold(r, e);
+    if (streq(wish(m), "fail"))
+        return err_not_found(e, "No such container: fail");
+    if (streq(wish(m), "big") && (big = malloc(BIG)))
+        return memset(big, 'x', BIG), reply_text(r, 200, big, BIG);
+    if (streq(wish(m), "unread") && m->stream >= 0)
+        return reply_json(r, 200, d);
+    switch (m->op->reply) {
+    case FORM_NONE:
+        read_upload(m, d);
+        return reply_empty(r, m->op->status);
+    case FORM_TEXT:
+        return reply_text(r, 200, "OK", 2);
+    case FORM_JSON:
+        read_upload(m, d);
+        return reply_json(r, m->op->status, d);
+    case FORM_CONNECTION:
+    case FORM_WEBSOCKET:
+        return echo(m, r, e);
+    default:
+        return stream(m, r, d, e);
+    }
+}
+
+static int call(struct service *s, struct message *m, struct reply *r, struct wharf_error *e)
+{
+    return answer(m, r, e);
+}
+
+static int listen_on(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 4096) < 0)
+        return -errno;
+    return fd;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct service_ops ops = { .name = "fake", .call = call };
+    struct service *service = service_new(sizeof *service, &ops);
+    struct docker_server *server = NULL;
+    struct wharf_error e = { 0 };
+    sigset_t stop;
+    int number, r = docker_server_new(&server, service, &e);
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTERM);
+    sigaddset(&stop, SIGINT);
+    sigprocmask(SIG_BLOCK, &stop, NULL);
+    for (int i = 1; i < argc && r == 0; i++) {
+        int fd = listen_on(argv[i]);
+
+        r = fd < 0 ? err_code(&e, fd, "cannot listen on '%s'", argv[i])
+                   : docker_server_listen(server, fd, NULL, &e);
+    }
+    if (r == 0)
+        r = docker_server_start(server, &e);
+    if (r < 0) {
+        fprintf(stderr, "fake-service: %s\n", e.message);
+        return 1;
+    }
+    puts("ready");
+    fflush(stdout);
+    sigwait(&stop, &number);
+    docker_server_free(server);
+    service_unref(service);
+    fputs("stopped\n", stderr);
+    return 0;
+}
