@@ -74,8 +74,8 @@ static void owners_have_no_power_over_the_host(void **state)
         "{\"HostConfig\":{\"Binds\":[\"v:/v\",\"/:/x\"]}}",
         "{\"HostConfig\":{\"Binds\":\"/:/x\"}}",
         "{\"HostConfig\":{\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/\"}]}}",
-        "{\"HostConfig\":{\"Mounts\":[{\"Type\":\"volume\",\"VolumeOptions\":{\"DriverConfig\":"
-        "{\"Options\":{\"o\":\"bind\"}}}}]}}",
+        ("{\"HostConfig\":{\"Mounts\":[{\"Type\":\"volume\",\"VolumeOptions\":{\"DriverConfig\":"
+         "{\"Options\":{\"o\":\"bind\"}}}}]}}"),
         "{\"HostConfig\":{\"PidMode\":\"host\"}}",
         "{\"HostConfig\":{\"NetworkMode\":\"host\"}}",
         "{\"HostConfig\":{\"CapAdd\":[\"SYS_ADMIN\"]}}",

@@ -120,7 +120,7 @@ static void test_published(void **state)
     struct link_routes routes = { true, true };
     for (int again = 0; again < 2; again++) /* as after a kill */
         assert_int_equal(link_attach(nl, bridge, &n, &p, netns, &routes, &e), 0);
-    autoclose int listener = listen_in(netns, 80);
+    autoclose hidden_unused int listener = listen_in(netns, 80);
     assert_int_equal(connects(AF_INET, &p.address[0], 80), 0);
     assert_int_equal(connects(AF_INET6, &p.address[1], 80), 0);
 
@@ -273,7 +273,7 @@ static void test_life(void **state)
     assert_int_equal(network_join(w->nw, &web, "front", NULL, NULL, NULL, &e), -EEXIST);
     assert_string_equal(e.message, "endpoint with name web already exists in network front");
     struct network_sandbox sandbox = start(w, &web, "{\"80/tcp\":[{\"HostPort\":\"8080\"}]}", 0);
-    autoclose int listener = listen_in(sandbox.netns, 80);
+    autoclose hidden_unused int listener = listen_in(sandbox.netns, 80);
     assert_int_equal(connects(AF_INET, &loopback, 8080), 0);
     assert_string_not_equal(sandbox.keeper, "");
     expect_setting(w, web.id, "front", "IPAddress", "172.18.0.2");
@@ -320,7 +320,7 @@ static void test_killed(void **state)
     networks_close(w->nw);
     open_world(w);
     struct network_sandbox again = start(w, &web, "{\"80/tcp\":[{\"HostPort\":\"8081\"}]}", 0);
-    autoclose int listener = listen_in(again.netns, 80);
+    autoclose hidden_unused int listener = listen_in(again.netns, 80);
     assert_int_equal(connects(AF_INET, &loopback, 8081), 0);
     expect_setting(w, web.id, "bridge", "IPAddress", "172.17.0.2");
     network_sandbox_done(&again);
@@ -358,7 +358,7 @@ static void test_flushed(void **state)
     assert_int_equal(network_join(w->nw, &web, NULL, NULL, NULL, NULL, NULL), 0);
     assert_int_equal(network_join(w->nw, &db, NULL, NULL, NULL, NULL, NULL), 0);
     struct network_sandbox first = start(w, &web, "{\"80/tcp\":[{\"HostPort\":\"8082\"}]}", 0);
-    autoclose int listener = listen_in(first.netns, 80);
+    autoclose hidden_unused int listener = listen_in(first.netns, 80);
     assert_int_equal(nft_open(&nft, NULL), 0);
     nft_begin(nft, "wharf");
     nft_delete_table(nft);
@@ -387,7 +387,7 @@ static void test_keeper(void **state)
     create(w, 1000, "{\"Name\":\"back\"}", 0);
     assert_int_equal(network_join(w->nw, &web, "back", NULL, NULL, NULL, NULL), 0);
     struct network_sandbox sandbox = start(w, &web, "{\"80/tcp\":[{\"HostPort\":\"8083\"}]}", 0);
-    autoclose int listener = listen_in(sandbox.netns, 80);
+    autoclose hidden_unused int listener = listen_in(sandbox.netns, 80);
     if (keeper_open(&keeper, sandbox.keeper, sandbox.netns, &e) < 0)
         fail_msg("%s", e.message);
     assert_int_equal(connects(AF_INET, &loopback, 8083), 0);

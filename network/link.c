@@ -126,7 +126,10 @@ static int sysctl(const char *what, const char *name, const char *value, struct 
 {
     char path[128], now[8] = "";
 
-    snprintf(path, sizeof(path), what, name);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(path, sizeof(path), what, name); /* `what` is a literal of this file */
+#pragma GCC diagnostic pop
     autoclose int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) /* a kernel without IPv6 */
         return 0;

@@ -94,7 +94,7 @@ static sd_bus *bus_of[2];
 
 static void sdbus_begin(struct side *s, bool server)
 {
-    sd_bus *bus;
+    sd_bus *bus = NULL;
     sd_id128_t id;
 
     need(sd_id128_randomize(&id) >= 0 && sd_bus_new(&bus) >= 0, "sd-bus");
