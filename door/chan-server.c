@@ -185,25 +185,40 @@ static void *run_session(void *user)
     return NULL;
 }
 
+/* False where there are as many as there may be. */
+static bool link_client(struct chan_server *s, struct client *c)
+{
+    bool room;
+
+    pthread_mutex_lock(&s->lock);
+    room = s->client_count < CHAN_SERVER_SESSIONS_MAX;
+    if (room) {
+        c->next = s->clients;
+        c->link = &s->clients;
+        if (c->next)
+            c->next->link = &c->next;
+        s->clients = c;
+        s->client_count++;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return room;
+}
+
 static void add_client(struct chan_server *s, struct chan_session *session)
 {
     struct client *c = calloc(1, sizeof *c);
 
-    if (!c || s->client_count >= CHAN_SERVER_SESSIONS_MAX ||
-        (c->gone = eventfd(0, EFD_CLOEXEC)) < 0) {
+    if (c)
+        *c = (struct client){
+            .server = s, .session = session, .gone = eventfd(0, EFD_CLOEXEC), .references = 1
+        };
+    if (!c || c->gone < 0 || !link_client(s, c)) {
+        if (c)
+            fd_close(c->gone);
         free(c);
         chan_session_unref(session);
         return;
     }
-    *c = (struct client){ .server = s, .session = session, .gone = c->gone, .references = 1 };
-    pthread_mutex_lock(&s->lock);
-    c->next = s->clients;
-    c->link = &s->clients;
-    if (c->next)
-        c->next->link = &c->next;
-    s->clients = c;
-    s->client_count++;
-    pthread_mutex_unlock(&s->lock);
     if (start_thread(run_session, c) < 0)
         client_unref(c);
 }
