@@ -58,8 +58,8 @@ int oci_command(const struct settings *settings, struct arena *arena, field_stri
     char **items = arena_array(arena, count, sizeof(*items));
     if (!items)
         return err_nomem(e);
-    memcpy(items, first->items, first->count * sizeof(*items));
-    memcpy(items + first->count, rest->items, rest->count * sizeof(*items));
+    for (size_t i = 0; i < count; i++) /* not memcpy: of an empty list there are no items */
+        items[i] = i < first->count ? first->items[i] : rest->items[i - first->count];
     *ret = (field_strings){ items, count };
     return 0;
 }
