@@ -3,12 +3,15 @@
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 
 from lib import bundle, cgroups, engines
 from lib.engines import Engine
 from lib.rootfs import busybox_tar
+
+sys.path.insert(0, os.path.dirname(__file__))  # compare
 
 
 def wharfd_program():
