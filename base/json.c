@@ -253,3 +253,30 @@ char *json_write(const json_t *tree, size_t flags)
     }
     return text;
 }
+
+const char *json_key_nocase(const json_t *object, const char *name)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach ((json_t *)(uintptr_t)object, key, value)
+        if (!strcasecmp(key, name))
+            return key;
+    return NULL;
+}
+
+json_t *json_member_nocase(const json_t *object, const char *name)
+{
+    const char *key = json_key_nocase(object, name);
+
+    return key ? json_object_get(object, key) : NULL;
+}
+
+bool json_is_empty(const json_t *v)
+{
+    return !v || json_is_null(v) || json_is_false(v) ||
+           (json_is_string(v) && !*json_string_value(v)) ||
+           (json_is_array(v) && !json_array_size(v)) ||
+           (json_is_object(v) && !json_object_size(v)) ||
+           (json_is_integer(v) && !json_integer_value(v));
+}

@@ -42,6 +42,14 @@ json_t *json_new_u64(uint64_t value);
 /* True for a string, and not for a wide integer, which looks like one. */
 bool json_is_text(const json_t *value);
 
+/* Go's decoder, and so docker, matches names without regard to case: the member of that name, or
+ * NULL; and the name as it is written there. Documents are read with fold_case, so there is one. */
+json_t *json_member_nocase(const json_t *object, const char *name);
+const char *json_key_nocase(const json_t *object, const char *name);
+
+/* Absent, null, false, 0, "", [] or {}: what Go calls the zero value. */
+bool json_is_empty(const json_t *value);
+
 /* Whether an object of strings has "key", or "key=value" (a label filter). */
 bool json_has_pair(const json_t *object, const char *wanted);
 

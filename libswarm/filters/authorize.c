@@ -54,27 +54,6 @@ static const struct {
     { "Runtime", ANY },
 };
 
-/* Names match without regard to case: the door refuses two that differ only so. */
-static json_t *member(const json_t *object, const char *name)
-{
-    const char *key;
-    json_t *value;
-
-    json_object_foreach ((json_t *)(uintptr_t)object, key, value)
-        if (!strcasecmp(key, name))
-            return value;
-    return NULL;
-}
-
-static bool is_empty(const json_t *v)
-{
-    return !v || json_is_null(v) || json_is_false(v) ||
-           (json_is_string(v) && !*json_string_value(v)) ||
-           (json_is_array(v) && !json_array_size(v)) ||
-           (json_is_object(v) && !json_object_size(v)) ||
-           (json_is_integer(v) && !json_integer_value(v));
-}
-
 static bool has_host_path(const json_t *binds)
 {
     const json_t *bind;
@@ -95,12 +74,12 @@ static bool has_host_mount(const json_t *mounts)
     size_t i;
 
     json_array_foreach (mounts, i, mount) {
-        const char *type = json_string_value(member(mount, "Type"));
-        const json_t *options = member(mount, "VolumeOptions");
+        const char *type = json_string_value(json_member_nocase(mount, "Type"));
+        const json_t *options = json_member_nocase(mount, "VolumeOptions");
 
         if (!type || (strcmp(type, "volume") && strcmp(type, "tmpfs") && strcmp(type, "image")))
             return true;
-        if (!is_empty(member(options, "DriverConfig"))) /* o=bind */
+        if (!json_is_empty(json_member_nocase(options, "DriverConfig"))) /* o=bind */
             return true;
     }
     return !json_is_array(mounts);
@@ -122,7 +101,7 @@ static bool has_unsafe_option(const json_t *list)
 
 static bool is_refused(const json_t *value, int when)
 {
-    if (is_empty(value))
+    if (json_is_empty(value))
         return false;
     switch (when) {
     case HOST_WORD:
@@ -139,10 +118,10 @@ static bool is_refused(const json_t *value, int when)
 
 const char *host_power_of(const json_t *body)
 {
-    const json_t *host = member(body, "HostConfig");
+    const json_t *host = json_member_nocase(body, "HostConfig");
 
     for (size_t i = 0; i < ARRAY_SIZE(host_power); i++)
-        if (is_refused(member(host, host_power[i].member), host_power[i].refused_when))
+        if (is_refused(json_member_nocase(host, host_power[i].member), host_power[i].refused_when))
             return host_power[i].member;
     return NULL;
 }
@@ -171,11 +150,13 @@ static int decide_owner(const struct message *m, struct wharf_error *e)
     if (is_for_root(m->op))
         return err_set(e, -EACCES, WHARF_ERROR_FORBIDDEN, "%s may not do %s: it concerns all users",
                        m->principal.name, m->op->name);
-    if (operation_is(m->op, "volume.create") && !is_empty(member(m->body, "DriverOpts")))
+    if (operation_is(m->op, "volume.create") &&
+        !json_is_empty(json_member_nocase(m->body, "DriverOpts")))
         return err_set(e, -EACCES, WHARF_ERROR_FORBIDDEN,
                        "%s may not set DriverOpts: it gives power over the host",
                        m->principal.name);
-    if (operation_is(m->op, "exec.create") && json_is_true(member(m->body, "Privileged")))
+    if (operation_is(m->op, "exec.create") &&
+        json_is_true(json_member_nocase(m->body, "Privileged")))
         return err_set(e, -EACCES, WHARF_ERROR_FORBIDDEN,
                        "%s may not set Privileged: it gives power over the host",
                        m->principal.name);
