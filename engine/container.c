@@ -115,7 +115,7 @@ int engine_container_kill(struct engine *en, struct principal who, const char *r
     int code = container_find(en, who, reference, &r, NULL, e);
 
     if (code < 0)
-        return code;
+        return err_wrap(e, code, "Cannot kill container: %s", reference);
     m.flags = is_final(&r, signal) ? SHIM_FINAL : 0;
     if (record_is_running(&r))
         emit_kill(en, &r, signal);

@@ -45,7 +45,7 @@ static int list(struct call *c, struct wharf_error *e)
 
     if (r == 0)
         r = image_list_json(store, &query, &json, e);
-    return call_answer(c, r, json);
+    return call_answer(c, r, &json);
 }
 
 static int inspect(struct call *c, struct wharf_error *e)
@@ -56,7 +56,7 @@ static int inspect(struct call *c, struct wharf_error *e)
 
     if (r == 0)
         r = image_inspect_json(store, c->id, &json, e);
-    return call_answer(c, r, json);
+    return call_answer(c, r, &json);
 }
 
 static int history(struct call *c, struct wharf_error *e)
@@ -67,7 +67,7 @@ static int history(struct call *c, struct wharf_error *e)
 
     if (r == 0)
         r = image_history_json(store, c->id, &json, e);
-    return call_answer(c, r, json);
+    return call_answer(c, r, &json);
 }
 
 static int remove_it(struct call *c, struct wharf_error *e)
@@ -78,7 +78,7 @@ static int remove_it(struct call *c, struct wharf_error *e)
 
     if (r == 0)
         r = image_remove_json(store, c->id, message_bool(c->message, "force"), &json, e);
-    return call_answer(c, r, json);
+    return call_answer(c, r, &json);
 }
 
 static int prune(struct call *c, struct wharf_error *e)
@@ -90,7 +90,7 @@ static int prune(struct call *c, struct wharf_error *e)
 
     if (r == 0)
         r = image_prune_json(store, filters, &json, e);
-    return call_answer(c, r, json);
+    return call_answer(c, r, &json);
 }
 
 static int tag(struct call *c, struct wharf_error *e)
@@ -177,6 +177,7 @@ static int import(struct call *c, struct wharf_error *e)
     const char *changes[CHANGES_MAX + 1] = { NULL };
     json_t *list_ = json_object_get(c->message->args, "changes"), *line;
     struct image_store *store;
+    const char *message = message_string(c->message, "message");
     struct image *image;
     size_t i;
     int r = store_of(c, &store, e);
@@ -190,7 +191,8 @@ static int import(struct call *c, struct wharf_error *e)
     struct image_import_options options = { .size = sizeof options,
                                             .name = name,
                                             .changes = changes,
-                                            .comment = message_string(c->message, "message") };
+                                            .comment =
+                                                message && *message ? message : "Imported from -" };
     r = image_import(store, c->message->stream, &options, &image, e);
     if (r < 0)
         return r;
@@ -290,7 +292,7 @@ static int distribution(struct call *c, struct wharf_error *e)
         return r;
     struct image_remote_options options = remote_options(c, remote);
     options.tell = NULL;
-    return call_answer(c, remote->distribution(c->id, &options, &json, e), json);
+    return call_answer(c, remote->distribution(c->id, &options, &json, e), &json);
 }
 
 /* The body is an AuthConfig (docker-api 2.7). */

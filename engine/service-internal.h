@@ -32,8 +32,12 @@ int call_time(struct call *c, const char *parameter, int64_t *ret_ns, struct wha
 /* An API parameter of a terminal's size. */
 int call_size(struct call *c, uint64_t *ret_rows, uint64_t *ret_columns, struct wharf_error *e);
 
+/* The answer of a call that made a document, which stays the caller's: r's error, or the document
+ * with that status. By reference, since `r` is often the very call that makes it, and the order in
+ * which arguments are evaluated is not said. */
+int call_document(struct call *c, int r, unsigned status, json_t **document);
 /* Text that the handler owns, as the JSON answer with status 200; frees it. */
-int call_answer(struct call *c, int r, char *json);
+int call_answer(struct call *c, int r, char **json);
 
 /* service-bytes.c: an answer that a function writes into a descriptor (export, save): runs `write`
  * on a thread and passes on what it writes. Its error is the answer as long as nothing came. */

@@ -21,11 +21,6 @@ static const struct field change_fields[] = {
     FIELD_END,
 };
 
-static int answer(struct call *c, int r, unsigned status, json_t *document)
-{
-    return r < 0 ? r : reply_json(c->reply, status, document);
-}
-
 static json_t *filters_of(const struct call *c)
 {
     return json_object_get(c->message->args, "filters");
@@ -37,15 +32,17 @@ static int create(struct call *c, struct wharf_error *e)
 
     if (!json_is_object(c->message->body))
         return err_invalid(e, "invalid JSON: got EOF while reading request body");
-    return answer(c, engine_network_create(c->engine, c->who, c->message->body, &document, e), 201,
-                  document);
+    return call_document(c,
+                         engine_network_create(c->engine, c->who, c->message->body, &document, e),
+                         201, &document);
 }
 
 static int inspect(struct call *c, struct wharf_error *e)
 {
     autojson json_t *document = NULL;
 
-    return answer(c, engine_network_inspect(c->engine, c->who, c->id, &document, e), 200, document);
+    return call_document(c, engine_network_inspect(c->engine, c->who, c->id, &document, e), 200,
+                         &document);
 }
 
 /* Below 1.28 with the containers (docker-api 4.2). */
@@ -54,9 +51,9 @@ static int list(struct call *c, struct wharf_error *e)
     autojson json_t *document = NULL;
     bool containers = c->message->api < 28;
 
-    return answer(c,
-                  engine_network_list(c->engine, c->who, filters_of(c), containers, &document, e),
-                  200, document);
+    return call_document(
+        c, engine_network_list(c->engine, c->who, filters_of(c), containers, &document, e), 200,
+        &document);
 }
 
 static int remove_it(struct call *c, struct wharf_error *e)
@@ -70,8 +67,8 @@ static int prune(struct call *c, struct wharf_error *e)
 {
     autojson json_t *document = NULL;
 
-    return answer(c, engine_network_prune(c->engine, c->who, filters_of(c), &document, e), 200,
-                  document);
+    return call_document(c, engine_network_prune(c->engine, c->who, filters_of(c), &document, e),
+                         200, &document);
 }
 
 static int read_change(struct call *c, struct arena *arena, struct network_change *ret,

@@ -30,10 +30,15 @@ int call_size(struct call *c, uint64_t *ret_rows, uint64_t *ret_columns, struct 
     return 0;
 }
 
-int call_answer(struct call *c, int r, char *json)
+int call_document(struct call *c, int r, unsigned status, json_t **document)
+{
+    return r < 0 ? r : reply_json(c->reply, status, *document);
+}
+
+int call_answer(struct call *c, int r, char **json)
 {
     if (r >= 0)
-        r = reply_json_text(c->reply, 200, json, strlen(json));
-    free(json);
+        r = reply_json_text(c->reply, 200, *json, strlen(*json));
+    free(*json);
     return MIN(r, 0);
 }

@@ -7,11 +7,6 @@
 
 #define LIST_MAX (64u << 20)
 
-static int answer(struct call *c, int r, json_t *document)
-{
-    return r < 0 ? r : reply_json(c->reply, 200, document);
-}
-
 static json_t *parameter(const struct call *c, const char *name)
 {
     return json_object_get(c->message->args, name);
@@ -35,7 +30,7 @@ static int top(struct call *c, struct wharf_error *e)
     int r = engine_container_top(c->engine, c->who, c->id, message_string(c->message, "ps_args"),
                                  &document, e);
 
-    return answer(c, r, document);
+    return call_document(c, r, 200, &document);
 }
 
 static int stats_line(void *user, const json_t *document)
@@ -72,7 +67,7 @@ static int update(struct call *c, struct wharf_error *e)
     autojson json_t *document = NULL;
     int r = engine_container_update(c->engine, c->who, c->id, c->message->body, &document, e);
 
-    return answer(c, r, document);
+    return call_document(c, r, 200, &document);
 }
 
 static int restart(struct call *c, struct wharf_error *e)
@@ -87,7 +82,8 @@ static int changes(struct call *c, struct wharf_error *e)
 {
     autojson json_t *document = NULL;
 
-    return answer(c, engine_container_changes(c->engine, c->who, c->id, &document, e), document);
+    return call_document(c, engine_container_changes(c->engine, c->who, c->id, &document, e), 200,
+                         &document);
 }
 
 static int prune(struct call *c, struct wharf_error *e)
@@ -95,14 +91,15 @@ static int prune(struct call *c, struct wharf_error *e)
     autojson json_t *document = NULL;
     int r = engine_container_prune(c->engine, c->who, parameter(c, "filters"), &document, e);
 
-    return answer(c, r, document);
+    return call_document(c, r, 200, &document);
 }
 
 static int df(struct call *c, struct wharf_error *e)
 {
     autojson json_t *document = NULL;
 
-    return answer(c, engine_df(c->engine, c->who, parameter(c, "type"), &document, e), document);
+    return call_document(c, engine_df(c->engine, c->who, parameter(c, "type"), &document, e), 200,
+                         &document);
 }
 
 /* ---- archives -------------------------------------------------------------------------------- */

@@ -18,11 +18,6 @@ static const struct field volume_fields[] = { ROW("Name", STR, name), ROW("Drive
                                               ROW("Labels", STRING_MAP, labels), FIELD_END };
 #undef ROW
 
-static int answer(struct call *c, int r, unsigned status, json_t *document)
-{
-    return r < 0 ? r : reply_json(c->reply, status, document);
-}
-
 static json_t *filters_of(const struct call *c)
 {
     return json_object_get(c->message->args, "filters");
@@ -50,22 +45,24 @@ static int create(struct call *c, struct wharf_error *e)
                                 .owner = c->who.uid,
                                 .options = b.options,
                                 .labels = b.labels };
-    return answer(c, engine_volume_create(c->engine, c->who, &spec, &document, e), 201, document);
+    return call_document(c, engine_volume_create(c->engine, c->who, &spec, &document, e), 201,
+                         &document);
 }
 
 static int inspect(struct call *c, struct wharf_error *e)
 {
     autojson json_t *document = NULL;
 
-    return answer(c, engine_volume_inspect(c->engine, c->who, c->id, &document, e), 200, document);
+    return call_document(c, engine_volume_inspect(c->engine, c->who, c->id, &document, e), 200,
+                         &document);
 }
 
 static int list(struct call *c, struct wharf_error *e)
 {
     autojson json_t *document = NULL;
 
-    return answer(c, engine_volume_list(c->engine, c->who, filters_of(c), &document, e), 200,
-                  document);
+    return call_document(c, engine_volume_list(c->engine, c->who, filters_of(c), &document, e), 200,
+                         &document);
 }
 
 static int remove_it(struct call *c, struct wharf_error *e)
@@ -86,7 +83,8 @@ static int prune(struct call *c, struct wharf_error *e)
         json_object_set_new(old, "all", json_pack("[s]", "true"));
         filters = old;
     }
-    return answer(c, engine_volume_prune(c->engine, c->who, filters, &document, e), 200, document);
+    return call_document(c, engine_volume_prune(c->engine, c->who, filters, &document, e), 200,
+                         &document);
 }
 
 const struct handler volume_handlers[] = {

@@ -96,6 +96,7 @@ def dockerd(world, archive):
         daemon.empty()
     finally:
         daemon.stop()
+        subprocess.run(["ip", "link", "delete", "docker0"], stderr=subprocess.DEVNULL)
         for folder in ("/run/docker", "/run/containerd", "droot", "dexec", "config"):
             subprocess.run(["rm", "-rf", folder], check=False)
         os.unlink("dockerd.log")
