@@ -322,18 +322,21 @@ static int open_sync(struct creation *m, struct wharf_error *e)
     return 0;
 }
 
-/* The child goes on while it is moved, unless what it does next depends on where it is: a cgroup
- * namespace takes the groups its maker is in as roots, and a realtime policy takes their budget. On
- * v1 the first move waits for a grace period of the kernel; nothing but our own mounting happens
- * meanwhile, for hooks and START come after it. */
+/* Where the child cannot enter its cgroup itself it goes on while it is moved, unless what it does
+ * next depends on where it is: a cgroup namespace takes the groups its maker is in as roots, and a
+ * realtime policy takes their budget. */
 static bool must_wait(const struct creation *m)
 {
-    struct cgroup *cg = m->c->cgroup;
+    return m->c->cgroup && (sets_scheduler(m) || (m->plan.namespaces.cgroup && !m->enters));
+}
 
-    if (!cg)
-        return false;
-    return sets_scheduler(m) ||
-           (m->plan.namespaces.cgroup && !(m->into_cgroup && cgroup_clone_covers(cg)));
+static int open_entries(struct creation *m, struct wharf_error *e)
+{
+    int r =
+        m->c->cgroup ? cgroup_open_entries(m->c->cgroup, m->into_cgroup, &m->plan.entries, e) : 0;
+
+    m->enters = r > 0;
+    return MIN(r, 0);
 }
 
 static int prepare(struct creation *m, bool wait, struct wharf_error *e)
@@ -344,7 +347,7 @@ static int prepare(struct creation *m, bool wait, struct wharf_error *e)
         (r = creation_fill_state(m, e)) < 0 || (r = prepare_launch(m, e)) < 0 ||
         (r = prepare_hooks(m, e)) < 0 || (r = plan_rdt(m, e)) < 0 ||
         (r = creation_make_cgroup(m, e)) < 0 || (r = make_rdt(m, e)) < 0 ||
-        (r = prepare_root(m, e)) < 0 || (r = open_sync(m, e)) < 0 ||
+        (r = prepare_root(m, e)) < 0 || (r = open_sync(m, e)) < 0 || (r = open_entries(m, e)) < 0 ||
         (wait && (r = listen_for_start(m, e)) < 0))
         return r;
     m->plan.spec = m->spec;
@@ -376,6 +379,7 @@ static int make_child(struct creation *m, struct wharf_error *e)
 
     m->child_sync = fd_close(m->child_sync);
     m->listener = fd_close(m->listener);
+    cgroup_close_entries(&m->plan.entries);
     return r;
 }
 
@@ -424,7 +428,8 @@ static int serve_child(struct creation *m, struct wharf_error *e)
         sync_send(m->sync, SYNC_MAPPED, 0, -1);
     }
     if (m->c->cgroup) {
-        r = cgroup_attach(m->c->cgroup, pid, m->into_cgroup, e);
+        if (!m->enters)
+            r = cgroup_attach(m->c->cgroup, pid, m->into_cgroup, e);
         if (r == 0 && m->c->settings.cgroups == CONTAINER_CGROUPS_SYSTEMD)
             r = save_cgroup(m, e); /* only now is it known where the scope is */
         if (r < 0)
@@ -492,6 +497,7 @@ static void release(struct creation *m)
 {
     launch_done(m->plan.launch);
     rootfs_done(m->plan.rootfs);
+    cgroup_close_entries(&m->plan.entries);
     namespaces_done(&m->plan.namespaces);
     fd_close(m->sync);
     fd_close(m->child_sync);

@@ -23,6 +23,7 @@ struct creation {
     int rdt;   /* the resctrl mount, or -1 */
     bool made; /* the state directory is ours to remove */
     bool into_cgroup;
+    bool enters; /* the child moves itself into the cgroup */
 };
 
 int creation_claim(struct creation *m, struct container_engine *engine, const char *id,

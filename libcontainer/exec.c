@@ -26,7 +26,8 @@ struct exec_plan { /* what the child reads */
     struct launch *launch;
     const struct spec_process *process;
     int sync, pidfd;
-    uint64_t join; /* CLONE_NEW* that the child joins itself */
+    uint64_t join;                 /* CLONE_NEW* that the child joins itself */
+    struct cgroup_entries entries; /* the cgroup's: the child moves itself; or empty */
     bool wait_attached, rootless, keyring;
     const char *keyring_name;
 };
@@ -38,6 +39,7 @@ struct execution {
     struct arena *arena;
     struct exec_plan plan;
     struct namespaces namespaces;
+    bool enters;           /* the child moves itself into the cgroup */
     struct cgroup *cgroup; /* where it goes; NULL: none */
     struct container_process *process;
     int sync, child_sync;
@@ -55,6 +57,8 @@ static int enter(struct exec_plan *p, struct wharf_error *e)
         return err_sys(e, "cannot make the process not dumpable");
     if (p->wait_attached && sync_expect(p->sync, SYNC_ATTACHED) < 0)
         _exit(1);
+    if ((r = cgroup_enter(&p->entries, e)) < 0)
+        return r;
     if (p->join && setns(p->pidfd, (int)p->join) < 0)
         return err_sys(e, "cannot join the container's namespaces");
     if (p->join & CLONE_NEWUSER && (r = namespaces_become_root(e)) < 0)
@@ -193,8 +197,12 @@ static int prepare(struct execution *x, const char *process_json, struct wharf_e
     x->plan.process = process;
     x->plan.sync = pair[1];
     x->plan.pidfd = x->c->init.pidfd;
-    x->plan.wait_attached = attributes_have_initial_affinity(x->plan.launch->attributes) ||
-                            (x->cgroup && clone_cgroup(x) < 0);
+    r = x->cgroup ? cgroup_open_entries(x->cgroup, clone_cgroup(x) >= 0, &x->plan.entries, e) : 0;
+    if (r < 0)
+        return r;
+    x->enters = r > 0;
+    x->plan.wait_attached =
+        attributes_have_initial_affinity(x->plan.launch->attributes) || (x->cgroup && !x->enters);
     x->plan.rootless = x->c->settings.rootless;
     x->plan.keyring = !(x->start->flags & CONTAINER_NO_KEYRING);
     x->plan.keyring_name = arena_format(x->arena, "_ses.%s", x->c->id);
@@ -208,7 +216,7 @@ static int place_child(struct execution *x, bool born_inside, struct wharf_error
     pid_t pid = x->process->pid;
     int r = attributes_apply_initial_affinity(x->plan.launch->attributes, pid, e);
 
-    if (r == 0 && x->cgroup)
+    if (r == 0 && x->cgroup && !x->enters)
         r = cgroup_attach(x->cgroup, pid, born_inside, e);
     if (r == 0 && x->plan.wait_attached)
         sync_send(x->sync, SYNC_ATTACHED, 0, -1);
@@ -230,6 +238,7 @@ static int make_child(struct execution *x, struct wharf_error *e)
         return err_nomem(e);
     r = clone_child(&request, &x->process->pid, &x->process->pidfd, e);
     x->child_sync = fd_close(x->child_sync);
+    cgroup_close_entries(&x->plan.entries);
     return r < 0 ? r : place_child(x, request.cgroup >= 0, e);
 }
 
@@ -281,6 +290,7 @@ EXPORT int container_exec(struct container *c, const char *process_json,
     x.arena = arena_new(SPEC_ARENA_MAX);
     r = x.arena ? execute(&x, process_json, e) : err_nomem(e);
     launch_done(x.plan.launch);
+    cgroup_close_entries(&x.plan.entries);
     cgroup_close(x.cgroup);
     fd_close(x.sync);
     fd_close(x.child_sync);

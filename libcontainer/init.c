@@ -87,6 +87,8 @@ static int enter_namespaces(struct init_plan *p, struct wharf_error *e)
         return err_sys(e, "cannot make the process not dumpable");
     if ((r = namespaces_join(n, e)) < 0)
         return r;
+    if ((r = cgroup_enter(&p->entries, e)) < 0)
+        return r;
     if (p->wait_attached)
         need_word(p->sync, SYNC_ATTACHED);
     if ((r = namespaces_make_cgroup(n, e)) < 0 || (r = namespaces_make_time(n, e)) < 0)

@@ -4,6 +4,7 @@
 #ifndef LIBCONTAINER_INIT_H
 #define LIBCONTAINER_INIT_H
 
+#include "libcontainer/cgroup/cgroup.h"
 #include "libcontainer/hooks.h"
 #include "libcontainer/launch.h"
 #include "libcontainer/namespaces.h"
@@ -16,9 +17,10 @@ struct init_plan {
     struct launch *launch; /* NULL: the spec has no process; a start is then refused */
     struct hooks create_container, start_container;
     struct hook_state state;
-    int sync;           /* this side of the socket pair */
-    int listener;       /* where `start` connects, or -1: go on at once */
-    bool wait_attached; /* the parent moves us into the cgroup */
+    int sync;                      /* this side of the socket pair */
+    int listener;                  /* where `start` connects, or -1: go on at once */
+    struct cgroup_entries entries; /* the cgroup's: we move ourselves; or empty */
+    bool wait_attached; /* the parent moves us into the cgroup, or sets its limits first */
     bool hooks_outside; /* prestart or createRuntime are to run before pivot_root */
     bool keyring;       /* a session keyring of its own */
     const char *keyring_name;

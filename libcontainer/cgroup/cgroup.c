@@ -228,11 +228,6 @@ int cgroup_clone_fd(struct cgroup *cg)
     return dir < 0 ? -1 : dir;
 }
 
-bool cgroup_clone_covers(struct cgroup *cg)
-{
-    return cg->count == 1 && cgroup_clone_fd(cg) >= 0;
-}
-
 /* Into a group that was made a moment ago and of which nothing else is needed, by its path: on v1
  * that saves two of four system calls in each hierarchy. */
 static int write_pid(struct group *g, const char *pid)
@@ -321,6 +316,52 @@ int cgroup_attach(struct cgroup *cg, pid_t pid, bool cloned, struct wharf_error 
             r = enter(g, text, e);
     }
     return r;
+}
+
+int cgroup_open_entries(struct cgroup *cg, bool cloned, struct cgroup_entries *ret,
+                        struct wharf_error *e)
+{
+    char path[GROUP_PATH_MAX];
+
+    ret->count = 0;
+    if (cg->driver == CONTAINER_CGROUPS_SYSTEMD)
+        return 0;
+    for (size_t i = 0; i < cg->count; i++)
+        if (cg->groups[i].v2 && !cloned)
+            return 0;
+    for (size_t i = 0; i < cg->count; i++) {
+        const struct group *g = &cg->groups[i];
+        int fd = -1;
+
+        if (g->v2)
+            continue;
+        if ((size_t)snprintf(path, sizeof(path), "%s/tasks", g->path) < sizeof(path))
+            fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (fd < 0) {
+            err_sys(e, "cannot open the tasks of cgroup '%s'", g->path);
+            cgroup_close_entries(ret);
+            return -errno;
+        }
+        ret->paths[ret->count] = g->path;
+        ret->fds[ret->count++] = fd;
+    }
+    return 1;
+}
+
+void cgroup_close_entries(struct cgroup_entries *entries)
+{
+    for (size_t i = 0; i < entries->count; i++)
+        fd_close(entries->fds[i]);
+    entries->count = 0;
+}
+
+int cgroup_enter(struct cgroup_entries *entries, struct wharf_error *e)
+{
+    for (size_t i = 0; i < entries->count; i++)
+        if (write(entries->fds[i], "0", 1) < 0)
+            return err_sys(e, "cannot enter cgroup '%s'", entries->paths[i]);
+    cgroup_close_entries(entries);
+    return 0;
 }
 
 int cgroup_apply(struct cgroup *cg, const struct spec_resources *resources, bool fresh,

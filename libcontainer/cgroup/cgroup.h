@@ -14,6 +14,7 @@
 #ifndef LIBCONTAINER_CGROUP_CGROUP_H
 #define LIBCONTAINER_CGROUP_CGROUP_H
 
+#include "libcontainer/cgroup/hierarchy.h"
 #include "libcontainer/config/spec.h"
 
 struct cgroup;
@@ -45,13 +46,26 @@ void cgroup_unplan(struct cgroup *cg);
  * works). */
 int cgroup_clone_fd(struct cgroup *cg);
 
-/* Whether being born into cgroup_clone_fd puts a process into every hierarchy: nothing is left for
- * cgroup_attach to move. */
-bool cgroup_clone_covers(struct cgroup *cg);
-
 /* Moves a process into the group, in every hierarchy where clone3 did not put it (`cloned`). For
  * systemd: makes the scope with this pid. Then limits are applied by cgroup_apply. */
 int cgroup_attach(struct cgroup *cg, pid_t pid, bool cloned, struct wharf_error *e);
+
+/* The same, done by the process itself where that is possible: on v1, moving another process waits
+ * for a grace period of the kernel (some ms), while the one thread of a process that writes itself
+ * into `tasks` waits for nothing (cgroup_procs_write_start, since Linux 5.4).
+ *
+ * Parent, before the clone: 1, and the files are open; 0 where cgroup_attach is needed (systemd, or
+ * a v2 group that clone3 cannot enter); or an error. The paths are the group's. */
+struct cgroup_entries {
+    int fds[CGROUP_HIERARCHIES_MAX];
+    const char *paths[CGROUP_HIERARCHIES_MAX];
+    size_t count;
+};
+int cgroup_open_entries(struct cgroup *cg, bool cloned, struct cgroup_entries *ret,
+                        struct wharf_error *e);
+void cgroup_close_entries(struct cgroup_entries *entries);
+/* CHILD SIDE, as its only thread; the files are closed. */
+int cgroup_enter(struct cgroup_entries *entries, struct wharf_error *e);
 
 /* Applies limits and the device rules; on update only what is set changes. An absent controller
  * whose limit is set is an error that names it. `fresh`: the group was just made, so no device
