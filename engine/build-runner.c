@@ -33,7 +33,6 @@ struct step {
     char *path; /* of its directory */
     int dir;
     struct settings settings;
-    struct settings_host host;
     struct user user;
     struct oci_mount mounts[MOUNTS_MAX];
     int trees[MOUNTS_MAX]; /* detached copies; -1: none */
@@ -165,13 +164,16 @@ static int fill_settings(struct step *s, struct wharf_error *e)
 {
     static char none[] = "none", host[] = "host";
     const struct build_command *c = s->c;
+    const char *text = arena_format(s->arena, "{\"HostConfig\":%s}", c->host ? c->host : "{}");
+    int r = text ? settings_read(text, strlen(text), s->arena, &s->settings, e) : err_nomem(e);
 
-    s->host.network_mode = c->network == BUILD_NETWORK_NONE ? none : host;
-    s->host.privileged = c->insecure != 0;
-    s->host.shm_size = c->shm_size;
-    s->host.memory = c->memory;
-    s->host.extra_hosts = strings_of(c->extra_hosts);
-    s->settings.host = &s->host;
+    if (r == 0)
+        r = settings_check_limits(s->settings.host, e);
+    if (r < 0)
+        return r;
+    s->settings.host->network_mode = c->network == BUILD_NETWORK_NONE ? none : host;
+    s->settings.host->privileged = c->insecure != 0;
+    s->settings.host->extra_hosts = strings_of(c->extra_hosts);
     s->settings.env = strings_of(c->env);
     s->settings.entrypoint = strings_of(c->argv);
     s->settings.working_dir = arena_str(s->arena, c->working_dir);

@@ -108,7 +108,7 @@ static int tag(struct call *c, struct wharf_error *e)
 /* ---- progress -------------------------------------------------------------------------------- */
 
 /* image_tell: one line of docker's progress stream; whoever is gone cancels. */
-static int tell(const struct image_message *message, void *user)
+int call_tell(const struct image_message *message, void *user)
 {
     struct call *c = user;
     autofree char *line = image_message_json(message);
@@ -141,7 +141,7 @@ static struct image_remote_options remote_options(struct call *c,
     return (struct image_remote_options){ .size = sizeof(struct image_remote_options),
                                           .insecure = remote->insecure,
                                           .mirrors = remote->mirrors,
-                                          .tell = tell,
+                                          .tell = call_tell,
                                           .tell_arg = c,
                                           .registry_auth = auth && *auth ? auth : "e30=" };
 }
@@ -196,7 +196,7 @@ static int import(struct call *c, struct wharf_error *e)
     r = image_import(store, c->message->stream, &options, &image, e);
     if (r < 0)
         return r;
-    r = tell(&(struct image_message){ .status = image_info(image)->id }, c);
+    r = call_tell(&(struct image_message){ .status = image_info(image)->id }, c);
     image_free(image);
     return told(c, r);
 }
@@ -237,7 +237,7 @@ static int load(struct call *c, struct wharf_error *e)
 {
     struct image_store *store;
     struct image_load_options options = { .size = sizeof options,
-                                          .tell = tell,
+                                          .tell = call_tell,
                                           .tell_arg = c,
                                           .quiet = message_bool(c->message, "quiet") };
     int r = store_of(c, &store, e);

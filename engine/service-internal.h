@@ -22,8 +22,9 @@ struct handler {
 };
 
 /* Each ended by a NULL operation. */
-extern const struct handler container_handlers[], exec_handlers[], image_handlers[],
-    network_handlers[], system_handlers[], stream_handlers[], verb_handlers[], volume_handlers[];
+extern const struct handler build_handlers[], container_handlers[], exec_handlers[],
+    image_handlers[], network_handlers[], search_handlers[], system_handlers[], stream_handlers[],
+    verb_handlers[], volume_handlers[];
 
 /* service-values.c: parameters in docker's notations. */
 
@@ -38,6 +39,10 @@ int call_size(struct call *c, uint64_t *ret_rows, uint64_t *ret_columns, struct 
 int call_document(struct call *c, int r, unsigned status, json_t **document);
 /* Text that the handler owns, as the JSON answer with status 200; frees it. */
 int call_answer(struct call *c, int r, char **json);
+
+/* service-image.c: a line of docker's progress stream (image_tell; `user`: the call), which begins
+ * the answer. */
+int call_tell(const struct image_message *message, void *user);
 
 /* service-bytes.c: an answer that a function writes into a descriptor (export, save): runs `write`
  * on a thread and passes on what it writes. Its error is the answer as long as nothing came. */

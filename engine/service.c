@@ -59,10 +59,10 @@ static const struct service_ops engine_ops = { .name = "engine", .call = engine_
 int engine_service_new(struct engine *engine, const struct engine_service_options *options,
                        struct service **ret, struct wharf_error *e)
 {
-    static const struct handler *const tables[] = { container_handlers, exec_handlers,
-                                                    image_handlers,     system_handlers,
-                                                    stream_handlers,    verb_handlers,
-                                                    volume_handlers,    network_handlers };
+    static const struct handler *const tables[] = {
+        build_handlers,  search_handlers, container_handlers, exec_handlers,   image_handlers,
+        system_handlers, stream_handlers, verb_handlers,      volume_handlers, network_handlers
+    };
     struct engine_service *es = (struct engine_service *)service_new(sizeof *es, &engine_ops);
 
     if (!es)

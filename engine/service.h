@@ -14,6 +14,7 @@
 
 #include "engine/engine.h"
 #include "image.h"
+#include "libimage/build/build.h"
 
 /* What needs libcurl, given by programs that link it: the functions of these names of image.h. */
 struct engine_remote {
@@ -26,6 +27,8 @@ struct engine_remote {
                  char **ret_identity, struct wharf_error *e);
     int (*distribution)(const char *reference, const struct image_remote_options *options,
                         char **ret_json, struct wharf_error *e);
+    /* fetch_url of libimage/build/fetch.h; NULL: no contexts and no ADD from URLs, no search */
+    int (*fetch)(const char *url, int fd, struct build_fetched *ret, struct wharf_error *e);
     const char *const *mirrors, *const *insecure; /* as in image_remote_options */
 };
 

@@ -306,7 +306,7 @@ static const struct operation table[] = {
     { .name = "image.distribution", .method = "GET", .path = "/distribution/{name}/json", .since = 30,
       .request = FORM_NONE, .reply = FORM_JSON, .status = 200, .route = ROUTE_ANY,
       .resource = "image", .action = "distribution",
-      .parameters = PARAMETERS(PATH("name")),
+      .parameters = PARAMETERS(PATH("name"), HEADER("X-Registry-Auth")),
       .help = "what a registry says about an image" },
     { .name = "system.session", .method = "POST", .path = "/session", .since = 31,
       .request = FORM_NONE, .reply = FORM_CONNECTION, .status = 101, .route = ROUTE_ANY,

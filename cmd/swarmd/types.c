@@ -13,6 +13,7 @@
 #include "door/chan-server.h"
 #include "door/docker-server.h"
 #include "engine/service.h"
+#include "libimage/build/fetch.h"
 #include "libswarm/adapters/adapters.h"
 
 /* ---- engine ---------------------------------------------------------------------------------- */
@@ -44,7 +45,8 @@ static const struct service_ops holder_ops = { .name = "engine",
 static const struct engine_remote remote = { .pull = image_pull,
                                              .push = image_push,
                                              .login = image_login,
-                                             .distribution = image_distribution_json };
+                                             .distribution = image_distribution_json,
+                                             .fetch = fetch_url };
 
 static int engine_make(const struct service_arguments *a, struct service **ret,
                        struct wharf_error *e)

@@ -131,11 +131,11 @@ static int fill_options(struct build *b, struct wharf_error *e)
     out->target = o->target;
     out->platform = o->platform;
     out->extra_hosts = (const char *const *)o->add_hosts;
-    out->shm_size = o->shm_size;
-    out->memory = o->memory;
+    out->host = arena_format(b->arena, "{\"Memory\":%lld,\"ShmSize\":%lld}", (long long)o->memory,
+                             (long long)o->shm_size);
     out->no_cache = o->no_cache;
     out->pull = o->pull;
-    r = secrets(b, e);
+    r = out->host ? secrets(b, e) : err_nomem(e);
     if (r == 0)
         r = agents(b, e);
     return r == 0 ? network(b, e) : r;
@@ -329,7 +329,9 @@ int build_command(struct cli *cli, void *options, int argc, char **argv)
 int build_prune_command(struct cli *cli, void *options, int argc, char **argv)
 {
     struct build_prune_command_options *o = options;
-    struct build_prune_options prune = { .size = sizeof(prune), .all = o->all, .keep = o->keep };
+    struct build_prune_options prune = {
+        .size = sizeof(prune), .all = o->all, .mounts = o->all, .keep = o->keep
+    };
     struct image_store *store;
     int64_t freed = 0;
     int r = engine_images(cli->engine, cli->who, &store, &cli->e);

@@ -99,13 +99,14 @@ static struct build_event step_event(const struct stage_work *s, enum build_even
 }
 
 /* When it was made: now, or when the same was made before. */
-static int take_time(struct stage_work *s, const struct outcome *o, char created[40],
+static int take_time(struct stage_work *s, struct outcome *o, char created[40],
                      struct wharf_error *e)
 {
     struct timespec now = { s->job->epoch, 0 };
     struct tm tm;
     struct key k;
     size_t n;
+    int r;
 
     if (s->job->epoch < 0)
         clock_gettime(CLOCK_REALTIME, &now);
@@ -121,10 +122,34 @@ static int take_time(struct stage_work *s, const struct outcome *o, char created
     key_end(&k, s->state.trail);
     if (s->job->epoch >= 0)
         return 0;
-    return cache_time(s->job, s->state.trail, created, e);
+    r = cache_time(s->job, s->state.trail, created, e);
+    if (!o->files)
+        o->cached = r > 0;
+    return MIN(r, 0);
 }
 
-static int record_outcome(struct stage_work *s, const struct outcome *o, struct wharf_error *e)
+/* dockerd makes a container for whatever is not cached, and says so; ours are made for RUN alone,
+ * which tells of its own, and copying needs none there either. */
+static void tell_place(struct stage_work *s, const struct instruction *i, const struct outcome *o)
+{
+    struct build_event event = step_event(s, BUILD_EVENT_CACHED);
+    char id[PLACE_ID_MAX];
+
+    if (!s->job->o.classic || i->kind == INSTRUCTION_RUN || i->kind == INSTRUCTION_COPY ||
+        i->kind == INSTRUCTION_ADD)
+        return;
+    if (!o->cached) {
+        place_id(id);
+        event.id = id;
+        event.type = BUILD_EVENT_RUNNING;
+        job_tell(s->job, event);
+        event.type = BUILD_EVENT_REMOVED;
+    }
+    if (!o->cached || !o->files)
+        job_tell(s->job, event);
+}
+
+static int record_outcome(struct stage_work *s, struct outcome *o, struct wharf_error *e)
 {
     bool layer = o->files && !o->record.empty;
     char created[40];
@@ -189,6 +214,7 @@ static int do_step(struct stage_work *s, const struct instruction *i, bool told,
     r = record_outcome(s, &o, e);
     if (r < 0)
         return r;
+    tell_place(s, i, &o);
     event = step_event(s, BUILD_EVENT_DONE);
     event.id = s->job->o.event ? image_id(s, id) : "";
     event.ns = now_ns() - start;
@@ -542,9 +568,18 @@ static int build(struct job *job, int context, struct image **ret, struct wharf_
     return r;
 }
 
+/* A command may be longer than an error can hold. */
+static char *fault_text(const struct stage_work *s, const struct wharf_error *e)
+{
+    if (s && s->exit_code && s->command)
+        return str_format(RUN_FAILED, s->command, s->exit_code);
+    return strdup(e->message);
+}
+
 static void tell_fault(struct job *job, const struct wharf_error *e)
 {
     const struct stage_work *s = job->faulty;
+    autofree char *text = fault_text(s, e);
 
     job_tell(job, (struct build_event){ .type = BUILD_EVENT_FAULT,
                                         .number = s ? s->step : 0,
@@ -552,7 +587,7 @@ static void tell_fault(struct job *job, const struct wharf_error *e)
                                         .first = s ? s->at.first : job->fault.first,
                                         .last = s ? s->at.last : job->fault.last,
                                         .code = s ? s->exit_code : 0,
-                                        .text = e->message });
+                                        .text = text ? text : e->message });
 }
 
 static void job_done(struct job *job)

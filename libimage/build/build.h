@@ -26,6 +26,7 @@
 #ifndef LIBIMAGE_BUILD_BUILD_H
 #define LIBIMAGE_BUILD_BUILD_H
 
+#include "base/buf.h"
 #include "image.h"
 
 /* ---- what runs commands ---------------------------------------------------------------------- */
@@ -68,7 +69,7 @@ struct build_command {
     enum build_network network;
     int insecure; /* --security=insecure */
     const char *const *extra_hosts;
-    int64_t shm_size, memory; /* 0: the default, no limit */
+    const char *host; /* of the build's options */
     /* What it writes; stream 1 or 2. Non-zero: kill it. */
     int (*output)(int stream, const void *data, size_t len, void *arg);
     /* Non-zero as soon as the build was cancelled: looked at now and then. */
@@ -172,7 +173,9 @@ struct build_options {
     const char *platform;               /* NULL: this machine's */
     const char *const *extra_hosts;     /* NAME:IP */
     enum build_network network;
-    int64_t shm_size, memory;
+    /* What the runner shall make of every RUN besides, such as its limits: a HostConfig of the
+     * Docker API as JSON, which this library only passes on; NULL: nothing. */
+    const char *host;
     int no_cache, pull;
     int sequential; /* one stage at a time, in their order (the classic stream) */
     int classic;    /* history texts as dockerd's builder writes them */
@@ -201,12 +204,16 @@ struct build_options {
 int build_run(struct image_store *store, int context, const struct build_options *options,
               struct image **ret_image, struct wharf_error *e);
 
-/* Forgets what the cache holds and nobody uses: all of it, or what was not used for `older` seconds
- * and what lies beyond `keep` bytes (0: no matter). *ret_bytes: what was freed. */
+/* Forgets what the cache holds: all results, or those that were not used for `older` seconds and
+ * those that lie beyond `keep` bytes, the oldest use first (0: no matter). What images share with
+ * the cache stays. *ret_bytes: what was freed. */
 struct build_prune_options {
     size_t size;
     int all;
+    int mounts; /* also what is in RUN --mount=type=cache */
     int64_t older, keep;
+    void (*deleted)(const char *key, void *arg); /* told of each result; NULL: nobody is */
+    void *arg;
 };
 int build_prune(struct image_store *store, const struct build_prune_options *options,
                 int64_t *ret_bytes, struct wharf_error *e);
@@ -215,16 +222,18 @@ int build_prune(struct image_store *store, const struct build_prune_options *opt
 
 /* Turns events into the JSON lines of POST /build: `{"stream":"Step 1/7 : FROM busybox"}` and so
  * on. Give `classic_event` and the writer as event and arg; call classic_end with build_run's
- * result: it writes `Successfully built`, or the error as errorDetail. */
+ * result, once: it writes the id for `quiet`, or the error as errorDetail. */
 struct classic_writer {
-    int quiet;                                             /* q=1: the id alone */
-    int keep;                                              /* rm=0: says nothing about removing */
+    int quiet; /* q=1: the id alone; all the rest too when it fails */
+    int keep;  /* rm=0: says nothing about removing */
     int (*write)(const char *json, size_t len, void *arg); /* one line, with its newline */
     void *arg;
     int result;  /* the first failure of `write` */
     size_t step; /* private */
     int said, built, code;
     char id[IMAGE_DIGEST_MAX];
+    struct buf held; /* what `quiet` keeps back */
+    char *fault;     /* the whole text of it: an error's is cut */
 };
 void classic_event(const struct build_event *event, void *writer);
 int classic_end(struct classic_writer *writer, int result, const struct wharf_error *e);

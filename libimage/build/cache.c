@@ -150,7 +150,7 @@ int cache_time(struct job *job, const char *key, char ret[40], struct wharf_erro
     if (found && *found)
         snprintf(ret, 40, "%s", found);
     json_decref(j);
-    return found && *found ? 0 : put(job, key, json_pack("{s:s}", "created", ret), e);
+    return found && *found ? 1 : put(job, key, json_pack("{s:s}", "created", ret), e);
 }
 
 int cache_write(struct job *job, struct wharf_error *e)

@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "libimage/build/build.h"
 
-enum { LINE_MAX_BYTES = 16 << 20, SHORT_ID = 12 };
+enum { LINE_MAX_BYTES = 16 << 20, HELD_MAX = 16 << 20, SHORT_ID = 12 };
 
 static void send(struct classic_writer *w, struct buf *b)
 {
@@ -19,15 +19,25 @@ static void send(struct classic_writer *w, struct buf *b)
         w->result = w->write(b->data, b->len, w->arg);
 }
 
+/* A line that `quiet` holds back. */
+static void tell(struct classic_writer *w, struct buf *b)
+{
+    if (!w->quiet) {
+        send(w, b);
+        return;
+    }
+    buf_str(b, "}\r\n");
+    if (!b->error && w->held.len + b->len <= HELD_MAX)
+        buf_add(&w->held, b->data, b->len);
+}
+
 static void say_text(struct classic_writer *w, const char *text, size_t len)
 {
     autobuf struct buf b = BUF(LINE_MAX_BYTES);
 
-    if (w->quiet)
-        return;
     buf_str(&b, "{\"stream\":");
     buf_json(&b, text, len);
-    send(w, &b);
+    tell(w, &b);
 }
 
 static void __attribute__((format(printf, 2, 3)))
@@ -78,18 +88,17 @@ static void aux(struct classic_writer *w, const char *id)
 {
     autobuf struct buf b = BUF(512);
 
-    if (w->quiet)
-        return;
     buf_str(&b, "{\"aux\":{\"ID\":");
     buf_json(&b, id, strlen(id));
     buf_char(&b, '}');
-    send(w, &b);
+    tell(w, &b);
 }
 
 void classic_event(const struct build_event *event, void *writer)
 {
     struct classic_writer *w = writer;
 
+    w->held.max = HELD_MAX;
     switch (event->type) {
     case BUILD_EVENT_STEP:
         begin_step(w, event);
@@ -127,6 +136,8 @@ void classic_event(const struct build_event *event, void *writer)
         break;
     case BUILD_EVENT_FAULT:
         w->code = event->code;
+        free(w->fault);
+        w->fault = strdup(event->text);
         break;
     case BUILD_EVENT_BUILT:
         snprintf(w->id, sizeof(w->id), "%s", event->id);
@@ -141,26 +152,40 @@ void classic_event(const struct build_event *event, void *writer)
     }
 }
 
-int classic_end(struct classic_writer *w, int result, const struct wharf_error *e)
+static void send_id(struct classic_writer *w)
+{
+    autobuf struct buf b = BUF(512);
+    autofree char *line = str_format("%s\n", w->id);
+
+    buf_str(&b, "{\"stream\":");
+    buf_json(&b, line ? line : "", line ? strlen(line) : 0);
+    send(w, &b);
+}
+
+static void send_fault(struct classic_writer *w, const char *text)
 {
     autobuf struct buf b = BUF(LINE_MAX_BYTES);
 
-    if (result >= 0 && w->quiet) {
-        autofree char *line = str_format("%s\n", w->id);
+    if (w->held.len > 0 && w->result == 0)
+        w->result = w->write(w->held.data, w->held.len, w->arg);
+    buf_str(&b, "{\"errorDetail\":{");
+    if (w->code)
+        buf_printf(&b, "\"code\":%d,", w->code);
+    buf_str(&b, "\"message\":");
+    buf_json(&b, text, strlen(text));
+    buf_str(&b, "},\"error\":");
+    buf_json(&b, text, strlen(text));
+    send(w, &b);
+}
 
-        buf_str(&b, "{\"stream\":");
-        buf_json(&b, line ? line : "", line ? strlen(line) : 0);
-        send(w, &b);
-    }
-    if (result < 0) {
-        buf_str(&b, "{\"errorDetail\":{");
-        if (w->code)
-            buf_printf(&b, "\"code\":%d,", w->code);
-        buf_str(&b, "\"message\":");
-        buf_json(&b, e->message, strlen(e->message));
-        buf_str(&b, "},\"error\":");
-        buf_json(&b, e->message, strlen(e->message));
-        send(w, &b);
-    }
+int classic_end(struct classic_writer *w, int result, const struct wharf_error *e)
+{
+    if (result < 0)
+        send_fault(w, w->fault ? w->fault : e->message);
+    else if (w->quiet)
+        send_id(w);
+    buf_done(&w->held);
+    free(w->fault);
+    w->fault = NULL;
     return w->result;
 }

@@ -197,8 +197,8 @@ static int parse_one(struct stage_work *s, const char *text, struct mount_reques
     return r < 0 ? r : complete(s, m, e);
 }
 
-int mounts_parse(struct stage_work *s, const struct instruction *i, mount_requests *ret,
-                 struct wharf_error *e)
+int run_mounts_parse(struct stage_work *s, const struct instruction *i, mount_requests *ret,
+                     struct wharf_error *e)
 {
     int r = 0;
 
@@ -238,8 +238,8 @@ static int open_from(struct stage_work *s, const struct mount_request *m,
     return r < 0 ? r : dir;
 }
 
-int mounts_key(struct stage_work *s, const mount_requests *requests, struct key *key,
-               struct wharf_error *e)
+int run_mounts_key(struct stage_work *s, const mount_requests *requests, struct key *key,
+                   struct wharf_error *e)
 {
     for (size_t n = 0; n < requests->count; n++) {
         const struct mount_request *m = &requests->items[n];
@@ -447,8 +447,8 @@ static int open_one(struct mounts *m, struct stage_work *s, const struct mount_r
     }
 }
 
-int mounts_open(struct mounts *m, struct stage_work *s, const mount_requests *requests,
-                struct wharf_error *e)
+int run_mounts_open(struct mounts *m, struct stage_work *s, const mount_requests *requests,
+                    struct wharf_error *e)
 {
     for (size_t n = 0; n < requests->count; n++) {
         const struct mount_request *r = &requests->items[n];
@@ -465,7 +465,7 @@ int mounts_open(struct mounts *m, struct stage_work *s, const mount_requests *re
     return 0;
 }
 
-void mounts_close(struct mounts *m)
+void run_mounts_close(struct mounts *m)
 {
     for (size_t i = 0; i < m->space_count; i++)
         workspace_close(&m->spaces[i]);

@@ -22,12 +22,12 @@ struct mount_request {
 };
 typedef LIST_OF(struct mount_request) mount_requests;
 
-int mounts_parse(struct stage_work *s, const struct instruction *i, mount_requests *ret,
-                 struct wharf_error *e);
+int run_mounts_parse(struct stage_work *s, const struct instruction *i, mount_requests *ret,
+                     struct wharf_error *e);
 /* Adds what the command can see through them to its key: digests of files, names of caches and
  * secrets, never what is in those. */
-int mounts_key(struct stage_work *s, const mount_requests *requests, struct key *key,
-               struct wharf_error *e);
+int run_mounts_key(struct stage_work *s, const mount_requests *requests, struct key *key,
+                   struct wharf_error *e);
 
 /* The mounts of one run. */
 struct mounts {
@@ -43,8 +43,8 @@ struct mounts {
     void *memory[MOUNTS_MAX]; /* secrets */
     size_t memory_len[MOUNTS_MAX], memory_count;
 };
-int mounts_open(struct mounts *m, struct stage_work *s, const mount_requests *requests,
-                struct wharf_error *e);
-void mounts_close(struct mounts *m);
+int run_mounts_open(struct mounts *m, struct stage_work *s, const mount_requests *requests,
+                    struct wharf_error *e);
+void run_mounts_close(struct mounts *m);
 
 #endif

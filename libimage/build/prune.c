@@ -96,8 +96,12 @@ static int drop(const struct ages *ages, int parent, const struct build_prune_op
 
         kept += a->bytes;
         gone |= o->keep > 0 && kept > o->keep;
-        if (gone && unlinkat(dir, a->key, 0) < 0 && errno != ENOENT)
+        if (!gone)
+            continue;
+        if (unlinkat(dir, a->key, 0) < 0 && errno != ENOENT)
             return -errno;
+        if (o->deleted)
+            o->deleted(a->key, o->arg);
     }
     return 0;
 }
@@ -116,7 +120,7 @@ int build_prune(struct image_store *store, const struct build_prune_options *opt
     free(ages.items);
     if (r < 0)
         return err_code(e, r, "cannot prune the build cache of '%s'", store->path);
-    if (o.all)
+    if (o.mounts)
         path_remove_tree(store->private, "caches");
     return image_collect(store, 0, ret_bytes, e);
 }

@@ -120,7 +120,7 @@ static int prepare(struct run *run, struct wharf_error *e)
     if (r == 0)
         r = find_network(run, e);
     if (r == 0)
-        r = mounts_parse(s, run->i, &run->requests, e);
+        r = run_mounts_parse(s, run->i, &run->requests, e);
     if (r < 0)
         return r;
     run->cwd = config_text(s, "WorkingDir", "/");
@@ -171,7 +171,7 @@ static int make_key(struct run *run, char ret[KEY_MAX], struct wharf_error *e)
     snprintf(text, sizeof(text), "%d %d %lld", run->network, run->insecure,
              (long long)run->s->job->epoch);
     key_add(&k, text);
-    r = mounts_key(run->s, &run->requests, &k, e);
+    r = run_mounts_key(run->s, &run->requests, &k, e);
     key_end(&k, ret);
     return r;
 }
@@ -263,8 +263,7 @@ static int call_runner(struct run *run, struct workspace *w, const char *id, str
         .network = run->network,
         .insecure = run->insecure,
         .extra_hosts = job->o.extra_hosts,
-        .shm_size = job->o.shm_size,
-        .memory = job->o.memory,
+        .host = job->o.host,
         .output = take_output,
         .cancelled = is_cancelled,
         .arg = run,
@@ -284,17 +283,25 @@ static int call_runner(struct run *run, struct workspace *w, const char *id, str
     if (r < 0 || status == 0)
         return r;
     run->s->exit_code = status;
-    return err_set(e, -ECHILD, WHARF_ERROR_INVALID, "The command '%s' returned a non-zero code: %d",
-                   run->s->command, status);
+    return err_set(e, -ECHILD, WHARF_ERROR_INVALID, RUN_FAILED, run->s->command, status);
+}
+
+void place_id(char ret[PLACE_ID_MAX])
+{
+    unsigned char random[32] = { 0 };
+
+    /* so few bytes come all at once (getrandom(2)) */
+    while (getrandom(random, sizeof(random), 0) < 0 && errno == EINTR)
+        ;
+    hex_encode(random, sizeof(random), ret);
 }
 
 static int make(struct run *run, struct outcome *o, struct wharf_error *e)
 {
     const struct layer_stack *layers = &run->s->state.layers;
     autoworkspace struct workspace w = WORKSPACE;
-    unsigned char random[32];
-    char id[65];
-    int r = mounts_open(run->mounts, run->s, &run->requests, e);
+    char id[PLACE_ID_MAX];
+    int r = run_mounts_open(run->mounts, run->s, &run->requests, e);
 
     if (r < 0)
         return r;
@@ -306,9 +313,9 @@ static int make(struct run *run, struct outcome *o, struct wharf_error *e)
                                                                          .len = strlen(run->script),
                                                                          .mode = 0755 };
     const char **points = mount_points(run);
-    if (!points || getrandom(random, sizeof(random), 0) != sizeof(random))
+    if (!points)
         return err_nomem(e);
-    hex_encode(random, sizeof(random), id);
+    place_id(id);
     job_tell(run->s->job, (struct build_event){ .type = BUILD_EVENT_RUNNING,
                                                 .number = run->s->step,
                                                 .stage = run->s->index,
@@ -357,6 +364,6 @@ int stage_run(struct stage_work *s, const struct instruction *i, struct outcome 
     if (o->cached)
         return 0;
     r = make(&run, o, e);
-    mounts_close(mounts);
+    run_mounts_close(mounts);
     return r < 0 ? r : cache_add(s->job, key, &o->record, e);
 }

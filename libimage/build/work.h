@@ -24,6 +24,7 @@ enum {
     BUILD_THREADS_MAX = 8,
     BUILD_TRIGGERS_MAX = 128,
     KEY_MAX = 65, /* hexadecimal digits and NUL */
+    PLACE_ID_MAX = 65,
 };
 
 /* ---- layers ---------------------------------------------------------------------------------- */
@@ -159,7 +160,7 @@ struct record {
 bool cache_find(struct job *job, const char *key, struct record *ret);
 /* It is written when the build has published what the record names. */
 int cache_add(struct job *job, const char *key, const struct record *record, struct wharf_error *e);
-/* The time under `key`, set to `now` when there is none. */
+/* The time under `key`: 1; there is none: 0, and from now on it is `ret`. */
 int cache_time(struct job *job, const char *key, char ret[40], struct wharf_error *e);
 int cache_open(struct job *job, struct wharf_error *e);
 int cache_write(struct job *job, struct wharf_error *e);
@@ -205,9 +206,14 @@ int diff_write(struct job *job, int tree, int top, struct layer_ref *ret, bool *
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
+/* A new id of the place where a step runs. */
+void place_id(char ret[PLACE_ID_MAX]);
+
+#define RUN_FAILED "The command '%s' returned a non-zero code: %d"
+
 /* What an instruction did. */
 struct outcome {
-    bool cached; /* nothing had to be made */
+    bool cached; /* nothing had to be made, or, without files, all up to it was made before */
     bool files;  /* it is of the kind that makes layers */
     struct record record;
     const char *text; /* for the history */
