@@ -11,6 +11,7 @@
 #include "door/docker-server.h"
 #include "door/listen.h"
 #include "engine/service.h"
+#include "libimage/build/fetch.h"
 #include "libswarm/filters/authorize.h"
 #include "network/network.h"
 
@@ -144,6 +145,7 @@ static int make_services(struct daemon *d, const json_t *config, struct wharf_er
     d->remote.push = image_push;
     d->remote.login = image_login;
     d->remote.distribution = image_distribution_json;
+    d->remote.fetch = fetch_url;
     if (r == 0)
         r = set_registries(d, config, e);
     if (r == 0 && log)
