@@ -386,15 +386,31 @@ int link_default_route(const struct network *n, const struct endpoint *p, int ne
     return r;
 }
 
-int link_detach(struct netlink *nl, const struct endpoint *p, struct wharf_error *e)
+/* The host's end of the pair: > 0, 0: there is none. */
+static int find_pair(struct netlink *nl, const struct endpoint *p, struct wharf_error *e)
 {
     char host[ENDPOINT_LINK_MAX];
     int index;
 
     endpoint_link(p, host);
     index = netlink_index(nl, host, NULL);
-    if (index < 0)
-        return index == -ENODEV ? 0 : err_code(e, index, "cannot find interface '%s'", host);
-    int r = netlink_delete_link(nl, index, e);
+    return index == -ENODEV ? 0
+           : index < 0      ? err_code(e, index, "cannot find interface '%s'", host)
+                            : index;
+}
+
+int link_cut(struct netlink *nl, const struct endpoint *p, struct wharf_error *e)
+{
+    int index = find_pair(nl, p, e);
+    int r = index > 0 ? netlink_set_up(nl, index, false, e) : index;
+
+    return r == -ENODEV ? 0 : r;
+}
+
+int link_detach(struct netlink *nl, const struct endpoint *p, struct wharf_error *e)
+{
+    int index = find_pair(nl, p, e);
+    int r = index > 0 ? netlink_delete_link(nl, index, e) : index;
+
     return r == -ENODEV ? 0 : r;
 }

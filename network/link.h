@@ -40,7 +40,11 @@ int link_attach(struct netlink *nl, int bridge, const struct network *n, const s
 /* Makes this endpoint's network the way out of the namespace; a way that is there is fine. */
 int link_default_route(const struct network *n, const struct endpoint *p, int netns,
                        struct wharf_error *e);
-/* Nothing is fine. */
+/* Takes the interface out of use: nobody on the bridge hears of it any more, its address may go to
+ * another. The pair itself goes with its namespace, which the kernel does behind everybody's back;
+ * taking it away would be waited for (13 ms, rcu_barrier in netdev_run_todo). Nothing is fine. */
+int link_cut(struct netlink *nl, const struct endpoint *p, struct wharf_error *e);
+/* Takes the pair away. Nothing is fine. */
 int link_detach(struct netlink *nl, const struct endpoint *p, struct wharf_error *e);
 
 #endif

@@ -344,7 +344,7 @@ static int stop_kernel(struct networks *nw, const endpoint_list *list, const pub
             continue;
         r = networks_netlink(nw, e);
         if (r == 0)
-            r = link_detach(nw->nl, p, e);
+            r = link_cut(nw->nl, p, e);
     }
     return r;
 }

@@ -168,10 +168,15 @@ class World:
             kernel.umount(point, kernel.MNT_DETACH)
 
     def _check_links(self):
-        """The default bridge of a root (wharf0, ..) is state of the root, and ends with this world."""
-        if self.network:
-            self._leaks += [f"network interface {name}" for name in kernel.links() - self._links
-                            if not re.fullmatch(r"wharf\d+", name)]
+        """The default bridge of a root (wharf0, ..) is state of the root, and ends with this world. The kernel
+        takes a container's interfaces away with its namespace, a moment later."""
+        if not self.network:
+            return
+        deadline = time.monotonic() + GRACE_S
+        while (left := [name for name in kernel.links() - self._links if not re.fullmatch(r"wharf\d+", name)]) \
+                and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._leaks += [f"network interface {name}" for name in left]
 
     def _check_files(self):
         """In /tmp, /run and /dev/shm, but for the test's own directory, empty folders, and compiled filters."""
