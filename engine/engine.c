@@ -103,6 +103,8 @@ int engine_open(struct engine **ret, const struct engine_options *options, struc
     autofree char *database = r == 0 ? str_format("%s/wharf.db", en->root) : NULL;
     if (r == 0)
         r = database ? store_open(&en->store, database, e) : err_nomem(e);
+    if (r == 0 && options->reaps)
+        r = reaper_open(&en->reaper, e);
     if (r < 0) {
         engine_close(en);
         return r;
@@ -115,6 +117,7 @@ void engine_close(struct engine *en)
 {
     if (!en)
         return;
+    reaper_close(en->reaper);
     listing_free(en->listing);
     image_store_free(en->images);
     volume_store_close(en->volumes);

@@ -44,6 +44,7 @@ struct engine_options {
      * caller's. */
     const struct networks_options *networks;
     size_t spare_networks; /* namespaces made ahead of need, for a process that lives long */
+    bool reaps;            /* the process lives long: shims that end are waited for */
     const char *shim;      /* the program; NULL: wharf-shim beside the running program */
 };
 

@@ -7,6 +7,7 @@
 #include "container.h"
 #include "engine/engine.h"
 #include "engine/oci.h"
+#include "engine/reaper.h"
 #include "engine/shim-protocol.h"
 #include "image.h"
 
@@ -29,6 +30,7 @@ struct engine {
     struct netns_pool *spare;
     struct networks *networks;
     struct listing *listing; /* listing.h */
+    struct reaper *reaper;   /* of a process that lives long; or NULL */
 };
 
 /* create.c: hosts, hostname and resolv.conf, which are mounted over the image's. */

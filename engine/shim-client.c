@@ -153,6 +153,7 @@ static int spawn(struct engine *en, const char *id, const int given[], pid_t *re
     posix_spawnattr_destroy(&attributes);
     if (r != 0)
         return err_code(e, -r, "cannot start '%s'", en->shim);
+    reaper_add(en->reaper, pid);
     *ret_pid = pid;
     return 0;
 }

@@ -51,7 +51,7 @@ static const struct engine_remote remote = { .pull = image_pull,
 static int engine_make(const struct service_arguments *a, struct service **ret,
                        struct wharf_error *e)
 {
-    struct engine_options options = { .root = a->word_count ? a->words[0] : NULL };
+    struct engine_options options = { .root = a->word_count ? a->words[0] : NULL, .reaps = true };
     struct engine_service_options with = { .remote = &remote };
     struct engine_holder *h;
     int r;

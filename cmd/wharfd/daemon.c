@@ -74,7 +74,8 @@ static int open_engine(struct daemon *d, const json_t *config, struct wharf_erro
                                       .run = options_text(config, "exec-root"),
                                       .many_users = true,
                                       .networks = &d->networks,
-                                      .spare_networks = SPARE_NETWORKS };
+                                      .spare_networks = SPARE_NETWORKS,
+                                      .reaps = true };
     const char *bip = options_text(config, "bip");
     int64_t mtu = options_int(config, "mtu");
     int r = read_pools(d, json_object_get(config, "default-address-pools"), e);
