@@ -11,11 +11,14 @@ from lib.bundle import TOP
 from lib.terminal import end_of, in_terminal, read_until
 
 
+def blocks(page):
+    with open(f"{TOP}/docs/{page}") as f:
+        return re.findall(r"^```\n(.*?)^```$", f.read(), re.M | re.S)
+
+
 def commands(page, program):
     """The lines of the page's blocks that begin with the program's name, without their comments."""
-    with open(f"{TOP}/docs/{page}") as f:
-        blocks = re.findall(r"^```\n(.*?)^```$", f.read(), re.M | re.S)
-    return [re.sub(r"\s+# .*", "", line) for block in blocks for line in block.splitlines()
+    return [re.sub(r"\s+# .*", "", line) for block in blocks(page) for line in block.splitlines()
             if line.startswith(program + " ")]
 
 
