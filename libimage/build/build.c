@@ -215,6 +215,8 @@ static int do_step(struct stage_work *s, const struct instruction *i, bool told,
     if (r < 0)
         return r;
     tell_place(s, i, &o);
+    if (told && s->job->o.classic)
+        return 0;
     event = step_event(s, BUILD_EVENT_DONE);
     event.id = s->job->o.event ? image_id(s, id) : "";
     event.ns = now_ns() - start;
@@ -255,10 +257,25 @@ static int do_triggers(struct stage_work *s, struct wharf_error *e)
     return r;
 }
 
+/* Triggers come before dockerd says that FROM is done, and without a word of each one. */
+static int end_from(struct stage_work *s, struct build_event done, struct wharf_error *e)
+{
+    bool classic = s->job->o.classic;
+    char id[IMAGE_DIGEST_MAX];
+    int r = classic ? do_triggers(s, e) : 0;
+
+    if (r < 0)
+        return r;
+    done.id = streq(s->base, "scratch") && !s->state.id[0] && s->state.layers.count == 0
+                  ? ""
+                  : image_id(s, id);
+    job_tell(s->job, done);
+    return classic ? 0 : do_triggers(s, e);
+}
+
 static int do_from(struct stage_work *s, struct wharf_error *e)
 {
     struct build_event event;
-    char id[IMAGE_DIGEST_MAX];
     int64_t start = now_ns();
     int r = job_check(s->job, e);
 
@@ -271,10 +288,8 @@ static int do_from(struct stage_work *s, struct wharf_error *e)
     if (r < 0)
         return r;
     event = step_event(s, BUILD_EVENT_DONE);
-    event.id = streq(s->base, "scratch") ? "" : image_id(s, id);
     event.ns = now_ns() - start;
-    job_tell(s->job, event);
-    return do_triggers(s, e);
+    return end_from(s, event, e);
 }
 
 /* --label: an instruction at the end of the target. */
@@ -468,6 +483,10 @@ static int plan(struct job *job, size_t *ret_needed, struct wharf_error *e)
     if (r < 0)
         return r;
     need(job, job->target);
+    for (size_t i = 0; job->o.classic && i < job->target; i++)
+        need(job, i); /* dockerd builds all up to the target */
+    if (job->o.classic)
+        job->total = job->file.args.count;
     for (size_t i = 0; i < job->stage_count; i++) {
         struct stage_work *s = &job->stages[i];
 
@@ -480,6 +499,18 @@ static int plan(struct job *job, size_t *ret_needed, struct wharf_error *e)
     job->total += job->o.labels && job->o.labels->key;
     *ret_needed = needed;
     return 0;
+}
+
+/* dockerd counts ARG before the first FROM among the steps. */
+static void tell_globals(struct job *job)
+{
+    for (size_t i = 0; job->o.classic && i < job->file.args.count; i++)
+        job_tell(job, (struct build_event){ .type = BUILD_EVENT_STEP,
+                                            .number = i + 1,
+                                            .stage = SIZE_MAX,
+                                            .text = job->file.args.items[i].text,
+                                            .first = job->file.args.items[i].at.first,
+                                            .last = job->file.args.items[i].at.last });
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -502,17 +533,21 @@ static int take_epoch(struct job *job, struct wharf_error *e)
                : 0;
 }
 
-static void warn(struct job *job)
+static void warn_of_lines(struct job *job)
 {
-    autobuf struct buf names = BUF(65536);
-
     for (size_t i = 0; i < job->file.warnings.count; i++)
         job_tell(job, (struct build_event){ .type = BUILD_EVENT_WARNING,
                                             .text = job->file.warnings.items[i].text,
                                             .first = job->file.warnings.items[i].line,
                                             .last = job->file.warnings.items[i].line });
+}
+
+static void warn_of_args(struct job *job)
+{
+    autobuf struct buf names = BUF(65536);
+
     for (size_t i = 0; job->o.args && job->o.args[i].key; i++) {
-        if (!job->used_args[i])
+        if (!job->used_args[i] && !variable_is_proxy(job->o.args[i].key))
             buf_printf(&names, "%s%s", names.len ? " " : "", job->o.args[i].key);
     }
     if (names.len > 0) {
@@ -555,9 +590,14 @@ static int build(struct job *job, int context, struct image **ret, struct wharf_
     if (r < 0)
         return r;
     job_tell(job, (struct build_event){ .type = BUILD_EVENT_PLAN, .number = needed });
+    if (job->o.classic)
+        warn_of_lines(job);
+    tell_globals(job);
     r = run_stages(job, needed, e);
     if (r == 0) {
-        warn(job);
+        if (!job->o.classic)
+            warn_of_lines(job);
+        warn_of_args(job);
         return job_finish(job, ret, e);
     }
     /* what is done is kept for the next try */

@@ -232,6 +232,7 @@ struct classic_writer {
     size_t step; /* private */
     int said, built, code;
     char id[IMAGE_DIGEST_MAX];
+    struct buf warnings;
     struct buf held; /* what `quiet` keeps back */
     char *fault;     /* the whole text of it: an error's is cut */
 };

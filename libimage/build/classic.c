@@ -10,6 +10,9 @@
 
 enum { LINE_MAX_BYTES = 16 << 20, HELD_MAX = 16 << 20, SHORT_ID = 12 };
 
+#define RED   "\033[91m"
+#define PLAIN "\033[0m"
+
 static void send(struct classic_writer *w, struct buf *b)
 {
     buf_str(b, "}\r\n");
@@ -76,12 +79,30 @@ static void output(struct classic_writer *w, const struct build_event *event)
     autobuf struct buf b = BUF(LINE_MAX_BYTES);
 
     if (event->stream == 2)
-        buf_str(&b, "\033[91m");
+        buf_str(&b, RED);
     buf_add(&b, event->text, event->len);
     if (event->stream == 2)
-        buf_str(&b, "\033[0m");
+        buf_str(&b, PLAIN);
     if (!b.error)
         say_text(w, b.data, b.len);
+}
+
+/* Those of lines stand together in front of the first step, in red. */
+static void keep_warning(struct classic_writer *w, const char *text)
+{
+    w->warnings.max = HELD_MAX;
+    buf_printf(&w->warnings, "%s[WARNING]: %s\n", w->warnings.len ? "" : RED, text);
+}
+
+static void say_warnings(struct classic_writer *w)
+{
+    if (w->warnings.len == 0)
+        return;
+    buf_str(&w->warnings, "[WARNING]: Empty continuation lines will become errors in a future "
+                          "release.\n" PLAIN);
+    if (!w->warnings.error)
+        say_text(w, w->warnings.data, w->warnings.len);
+    buf_reset(&w->warnings);
 }
 
 static void aux(struct classic_writer *w, const char *id)
@@ -101,6 +122,7 @@ void classic_event(const struct build_event *event, void *writer)
     w->held.max = HELD_MAX;
     switch (event->type) {
     case BUILD_EVENT_STEP:
+        say_warnings(w);
         begin_step(w, event);
         break;
     case BUILD_EVENT_TRIGGERS:
@@ -133,6 +155,8 @@ void classic_event(const struct build_event *event, void *writer)
     case BUILD_EVENT_WARNING:
         if (event->first == 0)
             say(w, "[Warning] %s\n", event->text);
+        else
+            keep_warning(w, event->text);
         break;
     case BUILD_EVENT_FAULT:
         w->code = event->code;
@@ -185,6 +209,7 @@ int classic_end(struct classic_writer *w, int result, const struct wharf_error *
     else if (w->quiet)
         send_id(w);
     buf_done(&w->held);
+    buf_done(&w->warnings);
     free(w->fault);
     w->fault = NULL;
     return w->result;

@@ -71,14 +71,17 @@ static int set_command(struct stage_work *s, const struct instruction *i, const 
 {
     struct state *st = &s->state;
     bool entrypoint = i->kind == INSTRUCTION_ENTRYPOINT;
-    json_t *list = i->json ? list_of(i->args, i->count) : NULL;
+    json_t *list = i->json ? list_of(i->args, i->count) : json_array();
     const char *quoted;
 
-    if (!i->json) {
+    /* without words CMD is the shell alone, and ENTRYPOINT nothing, as dockerd has it */
+    if (!i->json && (!entrypoint || i->count > 0)) {
         char **shell = stage_shell(s);
 
+        json_decref(list);
         list = list_of(shell, strv_count((const char *const *)shell));
-        json_array_append_new(list, json_string(i->count ? i->args[0] : ""));
+        if (i->count > 0)
+            json_array_append_new(list, json_string(i->args[0]));
     }
     quoted = quoted_list(s, list);
     if (!quoted)
@@ -175,6 +178,11 @@ static int add_ports(json_t *ports, const char *text, struct wharf_error *e)
     return 0;
 }
 
+static int compare_words(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 static int set_ports(struct stage_work *s, const struct instruction *i, const char **ret_text,
                      struct wharf_error *e)
 {
@@ -193,6 +201,8 @@ static int set_ports(struct stage_work *s, const struct instruction *i, const ch
                 r = err_nomem(e);
         }
     }
+    if (all.count > 1)
+        qsort(all.items, all.count, sizeof(*all.items), compare_words);
     *ret_text = joined(s, "EXPOSE ", all.items, all.count, "");
     return r;
 }
@@ -290,18 +300,34 @@ static int set_args(struct stage_work *s, const struct instruction *i, const cha
 
 /* ---- HEALTHCHECK ----------------------------------------------------------------------------- */
 
-static int add_duration(json_t *health, const char *member, const char *flag, const char *text,
-                        struct wharf_error *e)
+/* The text was checked when it was parsed. */
+static int add_duration(json_t *health, const char *member, const char *text, struct wharf_error *e)
 {
     int64_t ns;
 
-    if (!text)
-        return 0;
-    if (duration_parse(text, &ns) < 0)
-        return err_invalid(e, "time: invalid duration \"%.50s\"", text);
-    if (ns < 0 || (ns > 0 && ns < 1000000))
-        return err_invalid(e, "Interval \"%s\" cannot be less than 1ms", flag);
-    return set(health, member, json_integer(ns), e);
+    return text && duration_parse(text, &ns) == 0 ? set(health, member, json_integer(ns), e) : 0;
+}
+
+/* &{["CMD-SHELL" "x"] "3s" "1m0s" "0s" '\x04'}: how dockerd's history shows it, a struct as Go
+ * prints it. */
+static const char *health_text(struct stage_work *s, json_t *health)
+{
+    static const char *const times[] = { "Interval", "Timeout", "StartPeriod", "StartInterval" };
+    int64_t retries = json_integer_value(json_object_get(health, "Retries"));
+    autobuf struct buf b = BUF(DOCKERFILE_MAX);
+
+    buf_printf(&b, "HEALTHCHECK &{%s", quoted_list(s, json_object_get(health, "Test")));
+    for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
+        json_t *value = json_object_get(health, times[i]);
+        char text[DURATION_TEXT_MAX];
+
+        if (!value && streq(times[i], "StartInterval"))
+            continue;
+        duration_format(json_integer_value(value), text);
+        buf_printf(&b, " \"%s\"", text);
+    }
+    buf_printf(&b, retries > 32 && retries < 127 ? " '%c'}" : " '\\x%02x'}", (int)retries);
+    return b.error ? NULL : arena_str(s->arena, b.data);
 }
 
 static int set_health(struct stage_work *s, const struct instruction *i, const char **ret_text,
@@ -319,18 +345,17 @@ static int set_health(struct stage_work *s, const struct instruction *i, const c
         json_array_append_new(test, json_string(i->args[n]));
     r = set(health, "Test", test, e);
     if (r == 0)
-        r = add_duration(health, "Interval", "interval", f->interval, e);
+        r = add_duration(health, "Interval", f->interval, e);
     if (r == 0)
-        r = add_duration(health, "Timeout", "timeout", f->timeout, e);
+        r = add_duration(health, "Timeout", f->timeout, e);
     if (r == 0)
-        r = add_duration(health, "StartPeriod", "start-period", f->start_period, e);
+        r = add_duration(health, "StartPeriod", f->start_period, e);
     if (r == 0)
-        r = add_duration(health, "StartInterval", "start-interval", f->start_interval, e);
-    if (r == 0 && f->retries && parse_u64(f->retries, 0, INT32_MAX, &retries) < 0)
-        r = err_invalid(e, "--retries must be a number that is not negative (%.50s)", f->retries);
-    if (r == 0 && retries > 0)
+        r = add_duration(health, "StartInterval", f->start_interval, e);
+    if (r == 0 && f->retries && parse_u64(f->retries, 1, INT32_MAX, &retries) == 0)
         r = set(health, "Retries", json_integer((json_int_t)retries), e);
-    *ret_text = arena_format(s->arena, "HEALTHCHECK %s", i->arguments);
+    *ret_text = s->job->o.classic ? health_text(s, health)
+                                  : arena_format(s->arena, "HEALTHCHECK %s", i->arguments);
     return r < 0 ? r : set(s->state.config, "Healthcheck", json_incref(health), e);
 }
 

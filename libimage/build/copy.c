@@ -31,7 +31,8 @@ struct copy {
     const struct instruction *i;
     struct tree tree;
     LIST_OF(struct inline_file) files;
-    const char *dest; /* absolute, cleaned */
+    const char *dest;      /* absolute, cleaned */
+    const char *dest_text; /* as it stood there, expanded */
     bool dest_is_dir;
     const char *chown, *chmod;
     int dir; /* source directory, -1: none */
@@ -245,6 +246,7 @@ static int prepare(struct copy *c, struct wharf_error *e)
     if (r < 0)
         return r;
     c->dest = absolute(c->s, dest, &c->dest_is_dir);
+    c->dest_text = dest;
     if (!c->dest)
         return err_nomem(e);
     c->tree.parents = f->parents;
@@ -443,8 +445,10 @@ static const char *history_text(struct copy *c)
 
     if (!c->s->job->o.classic)
         return arena_format(arena, "%s %s", instruction_name(c->i->kind), c->i->arguments);
-    return nop_text(c->s, arena_format(arena, "%s %s:%s in %s ", instruction_name(c->i->kind), kind,
-                                       c->content, c->dest));
+    /* no blank behind --chown: so dockerd writes it */
+    return nop_text(c->s, arena_format(arena, "%s %s%s%s:%s in %s ", instruction_name(c->i->kind),
+                                       c->chown ? "--chown=" : "", c->chown ? c->chown : "", kind,
+                                       c->content, c->dest_text));
 }
 
 int stage_copy(struct stage_work *s, const struct instruction *i, struct outcome *o,
@@ -459,13 +463,16 @@ int stage_copy(struct stage_work *s, const struct instruction *i, struct outcome
     r = open_source(&c, &layers, e);
     if (r == 0)
         r = prepare(&c, e);
-    if (r == 0)
+    if (r == 0) {
         r = add_sources(&c, e);
+        if (r < 0)
+            err_wrap(e, r, "%s failed", instruction_name(i->kind));
+    }
     layer_stack_done(&layers);
     if (r == 0)
         r = check_destination(&c, e);
     if (r < 0)
-        return err_wrap(e, r, "%s failed", instruction_name(i->kind));
+        return r;
     key_end(&c.tree.key, c.content);
     make_key(&c, key);
     o->files = true;
@@ -476,9 +483,7 @@ int stage_copy(struct stage_work *s, const struct instruction *i, struct outcome
     if (o->cached)
         return 0;
     r = make(&c, o, e);
-    if (r < 0)
-        return err_wrap(e, r, "%s failed", instruction_name(i->kind));
-    return cache_add(s->job, key, &o->record, e);
+    return r < 0 ? r : cache_add(s->job, key, &o->record, e);
 }
 
 /* ---- WORKDIR --------------------------------------------------------------------------------- */
@@ -499,16 +504,17 @@ static int make_directory(struct stage_work *s, const char *path, struct outcome
 int stage_workdir(struct stage_work *s, const struct instruction *i, struct outcome *o,
                   struct wharf_error *e)
 {
-    const char *text, *path;
+    const char *text, *path, *shown;
+    bool classic = s->job->o.classic, dir;
     char key[KEY_MAX], epoch[24];
     struct key k;
-    bool dir;
     int r = stage_expand(s, i->args[0], &text, e);
 
     if (r < 0)
         return r;
     path = absolute(s, text, &dir);
-    if (!path || json_object_set_new(s->state.config, "WorkingDir", json_string(path)) < 0)
+    shown = classic && *text == '/' ? text : path; /* dockerd cleans relative ones only */
+    if (!path || json_object_set_new(s->state.config, "WorkingDir", json_string(shown)) < 0)
         return err_nomem(e);
     snprintf(epoch, sizeof(epoch), "%lld", (long long)s->job->epoch);
     key_begin(&k, "WORKDIR");
@@ -517,8 +523,8 @@ int stage_workdir(struct stage_work *s, const struct instruction *i, struct outc
     key_add(&k, epoch);
     key_end(&k, key);
     o->files = true;
-    o->text = arena_format(s->arena, s->job->o.classic ? " WORKDIR %s" : "WORKDIR %s", path);
-    if (o->text && s->job->o.classic)
+    o->text = arena_format(s->arena, "WORKDIR %s", shown);
+    if (o->text && classic)
         o->text = nop_text(s, o->text);
     if (!o->text)
         return err_nomem(e);

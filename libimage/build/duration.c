@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Durations. See duration.h. */
 #include "libimage/build/duration.h"
+
+#include <stdio.h>
 #include "base/macros.h"
 #include "base/str.h"
 
@@ -58,4 +60,45 @@ int duration_parse(const char *text, int64_t *ret_ns)
     }
     *ret_ns = (int64_t)(negative ? -total : total);
     return 0;
+}
+
+/* `ns` in a unit of 10 to the power of `digits` nanoseconds, without zeros at the end. */
+static void format_part(int64_t ns, int digits, const char *unit, char *at, size_t size)
+{
+    int64_t scale = 1;
+    char rest[24];
+    size_t n;
+
+    for (int i = 0; i < digits; i++)
+        scale *= 10;
+    snprintf(rest, sizeof(rest), "%0*lld", digits, (long long)(ns % scale));
+    n = digits ? strlen(rest) : 0;
+    while (n > 0 && rest[n - 1] == '0')
+        n--;
+    snprintf(at, size, "%lld%s%.*s%s", (long long)(ns / scale), n ? "." : "", (int)n, rest, unit);
+}
+
+void duration_format(int64_t ns, char ret[DURATION_TEXT_MAX])
+{
+    static const struct {
+        int64_t below;
+        int digits;
+        const char *unit;
+    } small[] = {
+        { 1, 0, "s" }, { 1000, 0, "ns" }, { 1000000, 3, "\xc2\xb5s" }, { 1000000000, 6, "ms" }
+    };
+    int64_t minutes = ns / 60000000000ll;
+    size_t len = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(small); i++) {
+        if (ns < small[i].below) {
+            format_part(ns, small[i].digits, small[i].unit, ret, DURATION_TEXT_MAX);
+            return;
+        }
+    }
+    if (minutes >= 60)
+        len += (size_t)snprintf(ret, DURATION_TEXT_MAX, "%lldh", (long long)(minutes / 60));
+    if (minutes > 0)
+        len += (size_t)snprintf(ret + len, DURATION_TEXT_MAX - len, "%dm", (int)(minutes % 60));
+    format_part(ns % 60000000000ll, 9, "s", ret + len, DURATION_TEXT_MAX - len);
 }

@@ -8,4 +8,8 @@
 /* Nanoseconds. -EINVAL. */
 int duration_parse(const char *text, int64_t *ret_ns);
 
+#define DURATION_TEXT_MAX 48
+/* "1h2m3.5s", "1.5ms", "0s" */
+void duration_format(int64_t ns, char ret[DURATION_TEXT_MAX]);
+
 #endif

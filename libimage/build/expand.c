@@ -202,11 +202,12 @@ static int substitute(struct scan *s, const char *start, const char *name, size_
                       struct buf *out)
 {
     autobuf struct buf word = BUF(EXPAND_MAX), by = BUF(EXPAND_MAX);
-    const char *value = value_of(s, name, len), *modifier = s->p;
+    const char *value = value_of(s, name, len), *modifier;
     bool colon = *s->p == ':', all = false, greedy = false;
     int r = 0;
 
     s->p += colon;
+    modifier = s->p;
     char op = s->p < s->end ? *s->p++ : 0;
     if (!op || !strchr(colon ? "+-?#%" : "+-?#%/", op))
         return err_invalid(s->e, "unsupported modifier (%.*s) in substitution",

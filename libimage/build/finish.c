@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "libimage/build/work.h"
 #include "libimage/index.h"
+#include "libimage/opened.h"
 
 struct documents {
     struct digest config, manifest;
@@ -140,6 +141,22 @@ static void tell_names(struct job *job)
     }
 }
 
+/* FROM alone is its image. */
+static int base_documents(struct job *job, const char *id, struct documents *ret,
+                          struct wharf_error *e)
+{
+    auto_of(image_free) struct image *image = NULL;
+    size_t len;
+    int r = image_open(job->store, id, &image, e);
+
+    if (r < 0)
+        return r;
+    image_manifest(image, &len);
+    ret->manifest_size = (int64_t)len;
+    ret->config = image->id;
+    return digest_parse(&ret->manifest, image_info(image)->digest, "manifest", e);
+}
+
 int job_finish(struct job *job, struct image **ret, struct wharf_error *e)
 {
     const struct state *st = &job->stages[job->target].state;
@@ -147,7 +164,7 @@ int job_finish(struct job *job, struct image **ret, struct wharf_error *e)
     int r = check_layers(job, st, e);
 
     if (r == 0)
-        r = make_documents(job, st, &d, e);
+        r = st->id[0] ? base_documents(job, st->id, &d, e) : make_documents(job, st, &d, e);
     if (r == 0 && (job->intake.blobs || job->intake.layers)) {
         job_tell(job, (struct build_event){ .type = BUILD_EVENT_EXPORT, .id = d.config.text });
         r = intake_publish(&job->intake, e);

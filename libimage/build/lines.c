@@ -266,11 +266,13 @@ static int read_heredocs(struct reader *r, struct line *line)
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-static int warn(struct reader *r, int line, const char *text)
+static int warn(struct reader *r, int line, const char *instruction)
 {
     struct warning *w = LIST_ADD(r->arena, &r->out->warnings, DOCKERFILE_LINES_MAX);
+    const char *text =
+        arena_format(r->arena, "Empty continuation line found in:\n    %s", instruction);
 
-    if (!w)
+    if (!w || !text)
         return err_nomem(r->e);
     *w = (struct warning){ line, text };
     return 0;
@@ -287,19 +289,18 @@ static bool cut_continuation(char escape, struct view *v)
     return true;
 }
 
-/* Joins what belongs to the line `v`; `text` gets it. */
-static int join(struct reader *r, struct view v, struct buf *text)
+/* Joins what belongs to the line `v`; `text` gets it. *ret_empty: number of the first empty line in
+ * between, if any. */
+static int join(struct reader *r, struct view v, struct buf *text, int *ret_empty)
 {
-    bool more = cut_continuation(r->out->escape, &v), warned = false;
+    bool more = cut_continuation(r->out->escape, &v);
 
     buf_add(text, v.p, v.len);
     while (more && next_line(r, &v)) {
         if (is_comment(v))
             continue;
         if (trim_left(v).len == 0) {
-            if (!warned && warn(r, r->number, "Empty continuation line") < 0)
-                return -ENOMEM;
-            warned = true;
+            *ret_empty = *ret_empty ? *ret_empty : r->number;
             continue;
         }
         more = cut_continuation(r->out->escape, &v);
@@ -311,10 +312,10 @@ static int join(struct reader *r, struct view v, struct buf *text)
 static int read_logical(struct reader *r, struct view first, struct buf *text)
 {
     struct line *line;
-    int number = r->number, code;
+    int number = r->number, empty = 0, code;
 
     buf_reset(text);
-    code = join(r, trim_left(first), text);
+    code = join(r, trim_left(first), text, &empty);
     if (code < 0)
         return code;
     struct view all =
@@ -329,6 +330,8 @@ static int read_logical(struct reader *r, struct view first, struct buf *text)
     line->at = (struct span){ number, r->number };
     if (!line->text)
         return err_nomem(r->e);
+    if (empty && warn(r, empty, line->text) < 0)
+        return -ENOMEM;
     code = read_heredocs(r, line);
     line->at.last = r->number;
     return code;
@@ -351,6 +354,10 @@ int lines_read(const char *text, size_t len, struct arena *arena, struct source_
     if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
         r.p += 3;
     code = read_directives(&r);
+    if (code < 0) {
+        *ret_fault = (struct span){ r.number, r.number };
+        return err_wrap(e, code, "failed to parse Dockerfile");
+    }
     while (code == 0 && next_line(&r, &v)) {
         int first = r.number;
 
@@ -359,11 +366,8 @@ int lines_read(const char *text, size_t len, struct arena *arena, struct source_
         if (code < 0)
             *ret_fault = (struct span){ first, r.number };
     }
-    if (code < 0) {
-        if (ret_fault->first == 0)
-            *ret_fault = (struct span){ r.number, r.number };
+    if (code < 0)
         return err_wrap(e, code, "dockerfile parse error line %d", ret_fault->first);
-    }
     *ret = out;
     return 0;
 }

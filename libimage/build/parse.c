@@ -9,11 +9,16 @@
 #include <strings.h>
 #include "base/buf.h"
 #include "base/str.h"
+#include "libimage/build/duration.h"
 #include "libimage/build/words.h"
+
+/* What an error is about, as docker's messages tell it. */
+enum blame { BLAME_INSTRUCTION, BLAME_FORM, BLAME_FILE };
 
 struct parser {
     struct arena *arena;
     char escape;
+    enum blame blame;
     struct wharf_error *e;
 };
 
@@ -179,8 +184,6 @@ static int read_pairs(struct parser *p, struct instruction *i, field_strings *ar
                                "Syntax error - can't find = in \"%.100s\". Must be of the form: "
                                "name=value",
                                word);
-        if (equals == word)
-            return err_invalid(p->e, "%s names can not be blank", table[i->kind].name);
         r = add(p, args, word, (size_t)(equals - word));
         if (r == 0)
             r = add(p, args, equals + 1, strlen(equals + 1));
@@ -260,7 +263,7 @@ static int check_count(struct parser *p, const struct instruction *i)
     if (table[i->kind].min == 2)
         return err_invalid(p->e,
                            "%s requires at least two arguments, but only one was provided. "
-                           "Destination could not be determined.",
+                           "Destination could not be determined",
                            name);
     return err_invalid(p->e, "%s requires %s one argument", name,
                        table[i->kind].max == 1 ? "exactly" : "at least");
@@ -281,13 +284,50 @@ static int check_trigger(struct parser *p, const struct instruction *i)
     return 0;
 }
 
+static int check_duration(struct parser *p, const char *flag, const char *text)
+{
+    int64_t ns;
+
+    if (!text)
+        return 0;
+    if (duration_parse(text, &ns) < 0)
+        return err_invalid(p->e, "time: invalid duration \"%.50s\"", text);
+    if (ns < 0 || (ns > 0 && ns < 1000000))
+        return err_invalid(p->e, "Interval \"%s\" cannot be less than 1ms", flag);
+    return 0;
+}
+
 static int check_health(struct parser *p, const struct instruction *i)
 {
+    const struct instruction_flags *f = &i->flags;
+    int64_t retries;
+    int r;
+
     if (strcasecmp(i->args[0], "NONE") == 0)
         return i->count > 1 ? err_invalid(p->e, "HEALTHCHECK NONE takes no arguments") : 0;
     if (strcasecmp(i->args[0], "CMD") != 0)
         return err_invalid(p->e, "Unknown type \"%.50s\" in HEALTHCHECK (try CMD)", i->args[0]);
-    return i->count < 2 ? err_invalid(p->e, "Missing command after HEALTHCHECK CMD") : 0;
+    if (i->count < 2)
+        return err_invalid(p->e, "Missing command after HEALTHCHECK CMD");
+    if ((r = check_duration(p, "interval", f->interval)) < 0 ||
+        (r = check_duration(p, "timeout", f->timeout)) < 0 ||
+        (r = check_duration(p, "start-period", f->start_period)) < 0 ||
+        (r = check_duration(p, "start-interval", f->start_interval)) < 0)
+        return r;
+    if (f->retries && parse_i64(f->retries, INT32_MIN, INT32_MAX, &retries) < 0)
+        return err_invalid(p->e, "--retries: '%.50s' is not a number", f->retries);
+    return f->retries && retries < 1
+               ? err_invalid(p->e, "--retries must be at least 1 (not %lld)", (long long)retries)
+               : 0;
+}
+
+static int check_names(struct parser *p, const struct instruction *i)
+{
+    for (size_t n = 0; n < i->count; n += 2) {
+        if (!*i->args[n])
+            return err_invalid(p->e, "%s names can not be blank", table[i->kind].name);
+    }
+    return 0;
 }
 
 static int check_args(struct parser *p, const struct instruction *i)
@@ -309,6 +349,9 @@ static int check_instruction(struct parser *p, const struct instruction *i)
     switch (i->kind) {
     case INSTRUCTION_ARG:
         return check_args(p, i);
+    case INSTRUCTION_ENV:
+    case INSTRUCTION_LABEL:
+        return check_names(p, i);
     case INSTRUCTION_HEALTHCHECK:
         return check_health(p, i);
     case INSTRUCTION_ONBUILD:
@@ -350,12 +393,15 @@ static int read_instruction(struct parser *p, const struct line *line, struct in
         return err_invalid(p->e, "unknown instruction: %s", name);
     }
     i.kind = (enum instruction_kind)kind;
+    p->blame = BLAME_FORM;
     r = words_flags(line->text + n, p->arena, &i.flags_text, &i.arguments);
     if (r < 0)
         return err_nomem(p->e);
     r = read_arguments(p, &i);
-    if (r == 0)
+    if (r == 0) {
+        p->blame = BLAME_INSTRUCTION;
         r = read_flags(p, &i);
+    }
     if (r == 0)
         r = check_instruction(p, &i);
     if (r == 0)
@@ -405,13 +451,23 @@ static int place(struct parser *p, const struct instruction *i, struct dockerfil
         return read_from(p, i, d);
     if (d->stages.count > 0)
         list = &d->stages.items[d->stages.count - 1].body;
-    else if (i->kind != INSTRUCTION_ARG)
+    else if (i->kind != INSTRUCTION_ARG) {
+        p->blame = BLAME_FILE;
         return err_invalid(p->e, "no build stage in current context");
+    }
     at = LIST_ADD(p->arena, list, DOCKERFILE_LINES_MAX);
     if (!at)
         return err_nomem(p->e);
     *at = *i;
     return 0;
+}
+
+static int blamed(struct parser *p, int r, int line)
+{
+    if (p->blame == BLAME_FILE)
+        return r;
+    return p->blame == BLAME_FORM ? err_wrap(p->e, r, "failed to parse Dockerfile")
+                                  : err_wrap(p->e, r, "dockerfile parse error line %d", line);
 }
 
 int dockerfile_parse(const char *text, size_t len, struct arena *arena, struct dockerfile *ret,
@@ -435,18 +491,20 @@ int dockerfile_parse(const char *text, size_t len, struct arena *arena, struct d
     for (size_t n = 0; n < source.lines.count; n++) {
         struct instruction i;
 
+        p.blame = BLAME_INSTRUCTION;
         r = read_instruction(&p, &source.lines.items[n], &i);
         if (r == 0)
             r = place(&p, &i, &d);
         if (r < 0) {
             *ret_fault = source.lines.items[n].at;
-            return err_wrap(e, r, "dockerfile parse error line %d", ret_fault->first);
+            return blamed(&p, r, ret_fault->first);
         }
     }
     if (d.stages.count == 0) {
         *ret_fault = (struct span){ 0 };
         return err_invalid(e, source.lines.count ? "no build stage in current context"
-                                                 : "file with no instructions");
+                                                 : "failed to parse Dockerfile: file with no "
+                                                   "instructions");
     }
     *ret = d;
     return 0;

@@ -17,7 +17,7 @@ static const char *const proxies[] = { "HTTP_PROXY", "http_proxy", "HTTPS_PROXY"
                                        "FTP_PROXY",  "ftp_proxy",  "NO_PROXY",    "no_proxy",
                                        "ALL_PROXY",  "all_proxy" };
 
-static bool is_proxy(const char *name)
+bool variable_is_proxy(const char *name)
 {
     for (size_t i = 0; i < ARRAY_SIZE(proxies); i++) {
         if (streq(proxies[i], name))
@@ -260,7 +260,7 @@ char **stage_run_args(struct stage_work *s, bool with_proxies)
     if (list.count > 0)
         qsort(list.items, list.count, sizeof(char *), compare);
     for (const struct build_pair *p = s->job->o.args; with_proxies && p && p->key && r == 0; p++) {
-        if (p->value && is_proxy(p->key)) {
+        if (p->value && variable_is_proxy(p->key)) {
             __atomic_store_n(&s->job->used_args[p - s->job->o.args], 1, __ATOMIC_RELAXED);
             r = add_run_arg(s, &list, p->key, p->value);
         }

@@ -84,6 +84,26 @@ int words_flags(const char *text, struct arena *arena, field_strings *ret, const
     return r;
 }
 
+/* To the end of the array that `text` begins with: what stands behind it does not count. */
+static size_t list_length(const char *text)
+{
+    bool quoted = false;
+    size_t depth = 0;
+    const char *p;
+
+    for (p = text; *p; p++) {
+        if (quoted && *p == '\\' && p[1])
+            p++;
+        else if (*p == '"')
+            quoted = !quoted;
+        else if (!quoted && *p == '[')
+            depth++;
+        else if (!quoted && *p == ']' && --depth == 0)
+            return (size_t)(p + 1 - text);
+    }
+    return (size_t)(p - text);
+}
+
 int words_json(const char *text, struct arena *arena, field_strings *ret, struct wharf_error *e)
 {
     autojson json_t *list = NULL;
@@ -91,12 +111,12 @@ int words_json(const char *text, struct arena *arena, field_strings *ret, struct
     size_t i;
     int r = 0;
 
-    if (*text != '[' || json_read(text, strlen(text), JSON_LIMITS, "", &list, NULL) < 0)
+    if (*text != '[' || json_read(text, list_length(text), JSON_LIMITS, "", &list, NULL) < 0)
         return 0;
     json_array_foreach (list, i, item) {
         if (!json_is_string(item))
-            return err_invalid(e, "When using JSON array syntax, arrays must be comprised of "
-                                  "strings only.");
+            return err_invalid(e, "when using JSON array syntax, arrays must be comprised of "
+                                  "strings only");
         if (r == 0)
             r = words_add(arena, ret, json_string_value(item), json_string_length(item));
     }

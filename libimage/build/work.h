@@ -136,6 +136,8 @@ int global_expand(struct job *job, const char *text, const char **ret, struct wh
 int globals_set(struct job *job, struct wharf_error *e);
 /* ARG in a stage. `ret_text` (may be NULL): NAME or NAME=VALUE, for the history. */
 int stage_arg(struct stage_work *s, const char *word, const char **ret_text, struct wharf_error *e);
+/* HTTP_PROXY and its like: there without ARG, and part of no key. */
+bool variable_is_proxy(const char *name);
 /* NAME=VALUE of the arguments that a RUN sees beside Env, sorted; `proxies`: also those that are
  * there without ARG. NULL-ended, of the arena. */
 char **stage_run_args(struct stage_work *s, bool proxies);

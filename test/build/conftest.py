@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A wharf with a busybox image, and a builder of contexts given as dictionaries."""
+"""A wharf with a busybox image and a builder of contexts given as dictionaries; daemons to build with."""
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 
-from wharf.conftest import Wharf, busybox_tar
+from lib import cgroups, engines
+from wharf.conftest import TOP, Wharf, busybox_tar
+
+sys.path.insert(0, os.path.dirname(__file__))  # daemons, table
+
+from daemons import Api  # noqa: E402
+from table import tiny  # noqa: E402
 
 
 class Builder(Wharf):
@@ -44,3 +51,57 @@ def builder(world):
     w.ok("import", "-c", 'CMD ["sh"]', os.path.abspath("bb.tar"), "busybox")
     yield w
     subprocess.run(["rm", "-rf", w.root, "bb.tar", "ctx"], check=True)
+
+
+def serve(name, command):
+    """Starts a daemon on the socket /tmp/w/NAME.sock: (process, Api)."""
+    with open(f"{name}.log", "w") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    api = Api(f"/tmp/w/{name}.sock")
+
+    def answers():
+        assert process.poll() is None, open(f"{name}.log").read()
+        try:
+            return api.call("GET", "/_ping")[0] == 200
+        except OSError:
+            return False
+
+    engines.wait_for(answers, f"{name} answers", 30)
+    busybox_tar("bb.tar")
+    api.load(open("bb.tar", "rb").read(), "busybox", ["sh"])
+    api.load(tiny(), "tiny", ["sh"])
+    return process, api
+
+
+def end(process, *folders):
+    process.terminate()
+    process.wait(timeout=20)
+    subprocess.run(["rm", "-rf", "bb.tar", *folders], check=True)
+
+
+@pytest.fixture
+def wharfd(world):
+    program = next((p for p in (os.environ.get("WHARFD", ""), f"{TOP}/build/bin/wharfd",
+                                f"{TOP}/build/cmd/wharfd/wharfd") if os.path.exists(p)), None)
+    if not program:
+        pytest.fail("wharfd is not built: run script/build")
+    process, api = serve("wharfd", [program, "-H", "unix:///tmp/w/wharfd.sock", "--data-root", "/tmp/w/wroot",
+                                    "--exec-root", "/tmp/w/wexec", "--pidfile", "/tmp/w/wharfd.pid"])
+    api.process, api.root = process, "/tmp/w/wroot"
+    yield api
+    end(api.process, "wroot", "wexec", "wharfd.log", "wharfd.sock", "wharfd.pid")
+
+
+@pytest.fixture
+def dockerd(world):
+    if not shutil.which("dockerd"):
+        pytest.skip("docker.io is not installed")
+    parent = world.name("docker")
+    process, api = serve("dockerd", ["dockerd", "-H", "unix:///tmp/w/dockerd.sock", "--data-root", "/tmp/w/droot",
+                                     "--exec-root", "/tmp/w/dexec", "--pidfile", "/tmp/w/dockerd.pid",
+                                     "--storage-driver", "overlay2", "--cgroup-parent", "/" + parent,
+                                     "--bip", "172.29.0.1/16"])
+    yield api
+    end(process, "droot", "dexec", "/run/docker", "/run/containerd", "config", "dockerd.log")
+    subprocess.run(["ip", "link", "delete", "docker0"], stderr=subprocess.DEVNULL, check=False)
+    cgroups.remove([d for d in cgroups.directories() if d.endswith(parent)])
