@@ -28,7 +28,9 @@ static void *reap(void *user)
             return NULL;
         siginfo_t end;
         waitid((idtype_t)P_PIDFD, (id_t)event.data.fd, &end, WEXITED | WNOHANG);
-        close(event.data.fd); /* which takes it out of the set */
+        /* closing alone would not take it out while a child that is being made has a copy */
+        epoll_ctl(r->epoll, EPOLL_CTL_DEL, event.data.fd, NULL);
+        close(event.data.fd);
     }
 }
 
