@@ -105,8 +105,9 @@ int shim_call(int socket, const struct shim_message *m, struct shim_message *ret
 int shim_ask(struct engine *en, const char *id, const struct shim_message *m, struct wharf_error *e)
 {
     autoclose int fd = shim_connect(en, id, e);
+    int r = fd < 0 ? fd : shim_call(fd, m, NULL, e);
 
-    return fd < 0 ? fd : shim_call(fd, m, NULL, e);
+    return r == -ECONNRESET ? -ESRCH : r; /* it ended just now: there is no such shim */
 }
 
 /* ---- starting -------------------------------------------------------------------------------- */

@@ -135,17 +135,20 @@ class Client:
             return
         status, answer, cut = self.ask("POST", f"/containers/{name}/start")
         if self.expect(f"start {name}", status, [204, 304], answer):
-            self.use(name, kind, code)
+            self.use(name, kind, code, cut)
         status, answer, cut = self.ask("DELETE", f"/containers/{name}?force=1&v=1")
         self.expect(f"remove {name}", status, [204, 404] if cut else [204], answer)
         status, answer, _ = self.ask("GET", f"/containers/{name}/json")
         self.expect(f"inspect removed {name}", status, [404], answer)
 
-    def use(self, name, kind, code):
+    def use(self, name, kind, code, again):
+        """`again`: its start was asked for more than once, so it may have run more than once."""
         if kind == "exit":
             self.ended(name, {code})
             status, answer, _ = self.ask("GET", f"/containers/{name}/logs?stdout=1")
-            if self.expect(f"logs {name}", status, [200], answer) and answer[8:] != b"up\n" and not self.was_hit(name):
+            once = b"\1\0\0\0\0\0\0\3up\n"
+            if self.expect(f"logs {name}", status, [200], answer) and not self.was_hit(name) \
+                    and answer != once and not (again and answer == 2 * once):
                 self.fault(f"logs {name}: {answer}")
             return
         if self.random.random() < 0.6:
