@@ -22,16 +22,17 @@
 #include <sys/wait.h>
 #include "base/fd.h"
 #include "base/str.h"
-#include "engine/internal.h"
+#include "engine/build-place.h"
+#include "engine/join.h"
 
 enum { LOOK_EVERY_MS = 100, OUTPUT_CHUNK = 32 << 10, MOUNTS_MAX = 64 };
 
 struct step {
-    struct engine *engine;
+    struct build_user *builder;
     const struct build_command *c;
     struct arena *arena;
-    char *path; /* of its directory */
-    int dir;
+    struct build_place place;
+    const char *netns; /* path; NULL: as NetworkMode says */
     struct settings settings;
     struct user user;
     struct oci_mount mounts[MOUNTS_MAX];
@@ -46,15 +47,16 @@ static int make_place(struct step *s, size_t i, bool directory, struct wharf_err
     int fd;
 
     snprintf(name, sizeof(name), "m%zu", i);
-    s->mounts[i].source = arena_format(s->arena, "%s/%s", s->path, name);
+    s->mounts[i].source = arena_format(s->arena, "%s/%s", s->place.path, name);
     if (!s->mounts[i].source)
         return err_nomem(e);
     if (directory)
-        return mkdirat(s->dir, name, 0700) < 0 ? err_sys(e, "cannot make '%s/%s'", s->path, name)
-                                               : 0;
-    fd = openat(s->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        return mkdirat(s->place.dir, name, 0700) < 0
+                   ? err_sys(e, "cannot make '%s/%s'", s->place.path, name)
+                   : 0;
+    fd = openat(s->place.dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
-        return err_sys(e, "cannot make '%s/%s'", s->path, name);
+        return err_sys(e, "cannot make '%s/%s'", s->place.path, name);
     fd_close(fd);
     return 0;
 }
@@ -96,7 +98,7 @@ static int place_tree(struct step *s, size_t i, struct wharf_error *e)
 static int place_secret(struct step *s, size_t i, struct wharf_error *e)
 {
     const struct build_mount *m = &s->c->mounts[i];
-    char *path = arena_format(s->arena, "%s/m%zu/file", s->path, i);
+    char *path = arena_format(s->arena, "%s/m%zu/file", s->place.path, i);
     int r = path ? make_place(s, i, true, e) : err_nomem(e);
 
     if (r < 0)
@@ -164,6 +166,7 @@ static int fill_settings(struct step *s, struct wharf_error *e)
 {
     static char none[] = "none", host[] = "host";
     const struct build_command *c = s->c;
+    struct engine *en = s->builder->engine;
     const char *text = arena_format(s->arena, "{\"HostConfig\":%s}", c->host ? c->host : "{}");
     int r = text ? settings_read(text, strlen(text), s->arena, &s->settings, e) : err_nomem(e);
 
@@ -171,7 +174,11 @@ static int fill_settings(struct step *s, struct wharf_error *e)
         r = settings_check_limits(s->settings.host, e);
     if (r < 0)
         return r;
-    s->settings.host->network_mode = c->network == BUILD_NETWORK_NONE ? none : host;
+    if (c->network != BUILD_NETWORK_DEFAULT)
+        s->settings.host->network_mode = c->network == BUILD_NETWORK_NONE ? none : host;
+    r = join_resolve(en, s->builder->who, s->settings.host, s->arena, e);
+    if (r < 0)
+        return r;
     s->settings.host->privileged = c->insecure != 0;
     s->settings.host->extra_hosts = strings_of(c->extra_hosts);
     s->settings.env = strings_of(c->env);
@@ -189,14 +196,18 @@ static int make_spec(struct step *s, struct container_spec **ret, struct wharf_e
     struct oci_input input = {
         .id = s->c->id,
         .hostname = s->settings.hostname,
-        .etc = s->path,
+        .etc = s->place.path,
         .settings = &s->settings,
         .user = &s->user,
         .mounts = { s->mounts, s->c->mount_count },
     };
     autobuf struct buf text = BUF(OCI_TEXT_MAX);
-    int r = oci_config(&input, s->arena, &text, e);
+    int r = join_open(s->builder->engine, &s->settings, s->c->id, s->arena, &input, e);
 
+    if (s->netns)
+        input.joined.network = s->netns;
+    if (r == 0)
+        r = oci_config(&input, s->arena, &text, e);
     return r < 0 ? r : container_spec_parse(ret, text.data, text.len, e);
 }
 
@@ -221,14 +232,18 @@ static int pass_output(struct step *s, int fd, int stream, bool *ret_stop)
  * waited for: it dies with the container. */
 static void follow(struct step *s, struct container_process *process, int out[2])
 {
-    struct pollfd p[3] = { { container_process_pidfd(process), POLLIN, 0 },
+    struct keeper *keeper = s->place.keeper;
+    struct pollfd p[4] = { { container_process_pidfd(process), POLLIN, 0 },
                            { out[0], POLLIN, 0 },
-                           { out[1], POLLIN, 0 } };
+                           { out[1], POLLIN, 0 },
+                           { keeper ? keeper_fd(keeper) : -1, POLLIN, 0 } };
     bool stop = false, ended = false;
 
     while (!ended) {
-        if (poll(p, 3, LOOK_EVERY_MS) < 0 && errno != EINTR)
+        if (poll(p, ARRAY_SIZE(p), LOOK_EVERY_MS) < 0 && errno != EINTR)
             break;
+        if (p[3].revents)
+            keeper_run(keeper);
         ended = p[0].revents != 0;
         for (int i = 1; i < 3; i++) {
             int more = 1;
@@ -272,6 +287,7 @@ static int run_container(struct step *s, struct container_engine *engine, int *r
             r = err_sys(e, "cannot make the pipes of a build step");
     }
     if (r == 0) {
+        options.flags = CONTAINER_DIE_WITH_CALLER;
         options.root_fd = s->c->root;
         options.stdio[0] = null;
         options.stdio[1] = ends[0][1];
@@ -295,30 +311,21 @@ static int run_container(struct step *s, struct container_engine *engine, int *r
 
 /* ---- one step -------------------------------------------------------------------------------- */
 
-static int open_directory(struct step *s, struct wharf_error *e)
-{
-    int r;
-
-    s->path = arena_format(s->arena, "%s/builds/%s", s->engine->run, s->c->id);
-    r = s->path ? path_make_dirs(s->path, 0700) : -ENOMEM;
-    if (r == 0) {
-        s->dir = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        r = s->dir < 0 ? -errno : 0;
-    }
-    return r < 0 ? err_code(e, r, "cannot make a directory for a build step") : 0;
-}
-
 static int run_step(struct step *s, int *ret_status, struct wharf_error *e)
 {
     struct container_engine_options options = { .size = sizeof(options), .rootless = -1 };
     struct container_engine *engine = NULL;
-    char *state = arena_format(s->arena, "%s/%s", s->engine->run, STATE_DIR);
-    int r = open_directory(s, e);
+    struct engine *en = s->builder->engine;
+    char *state = arena_format(s->arena, "%s/%s", en->run, STATE_DIR);
+    int r = build_place_open(en, s->c->id, s->arena, &s->place, e);
 
     if (r == 0)
         r = fill_settings(s, e);
     if (r == 0)
-        r = etc_write(s->dir, &s->settings, s->c->id, e);
+        r = etc_write(s->place.dir, &s->settings, s->c->id, e);
+    if (r == 0)
+        r = build_place_connect(&s->place, &s->settings, s->builder->who.uid, s->arena, &s->netns,
+                                e);
     if (r == 0)
         r = place_mounts(s, e);
     options.root = state;
@@ -332,36 +339,30 @@ static int run_step(struct step *s, int *ret_status, struct wharf_error *e)
 
 static void step_done(struct step *s)
 {
-    autofree char *parent = str_format("%s/builds", s->engine->run);
-    autoclose int dir = -1;
-
     for (size_t i = 0; i < ARRAY_SIZE(s->trees); i++)
         fd_close(s->trees[i]);
-    for (size_t i = 0; s->dir >= 0 && i < s->c->mount_count && i < MOUNTS_MAX; i++) {
-        autofree char *place = str_format("%s/m%zu", s->path, i);
+    for (size_t i = 0; s->place.dir >= 0 && i < s->c->mount_count && i < MOUNTS_MAX; i++) {
+        autofree char *place = str_format("%s/m%zu", s->place.path, i);
 
         if (place)
             umount2(place, MNT_DETACH);
     }
-    s->dir = fd_close(s->dir);
-    dir = parent ? open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (dir >= 0)
-        path_remove_tree(dir, s->c->id);
+    build_place_close(&s->place);
     arena_free(s->arena);
     free(s);
 }
 
-static int run_here(struct engine *engine, const struct build_command *command, int *ret_status,
-                    struct wharf_error *e)
+static int run_here(struct build_user *builder, const struct build_command *command,
+                    int *ret_status, struct wharf_error *e)
 {
     struct step *s = calloc(1, sizeof(*s));
     int r;
 
     if (!s)
         return err_nomem(e);
-    s->engine = engine;
+    s->builder = builder;
     s->c = command;
-    s->dir = -1;
+    s->place.dir = s->place.sandbox.netns = s->place.sandbox.ports = -1;
     for (size_t i = 0; i < ARRAY_SIZE(s->trees); i++)
         s->trees[i] = -1;
     s->arena = arena_new(SETTINGS_ARENA_MAX);
@@ -371,7 +372,7 @@ static int run_here(struct engine *engine, const struct build_command *command, 
 }
 
 struct call {
-    struct engine *engine;
+    struct build_user *builder;
     const struct build_command *command;
     int status, result;
     struct wharf_error *e;
@@ -381,7 +382,7 @@ static void *run_there(void *arg)
 {
     struct call *c = arg;
 
-    c->result = run_here(c->engine, c->command, &c->status, c->e);
+    c->result = run_here(c->builder, c->command, &c->status, c->e);
     return NULL;
 }
 
@@ -389,7 +390,7 @@ static void *run_there(void *arg)
 static int run(void *self, const struct build_command *command, int *ret_status,
                struct wharf_error *e)
 {
-    struct call c = { .engine = self, .command = command, .e = e };
+    struct call c = { .builder = self, .command = command, .e = e };
     pthread_t thread;
 
     if (command->mount_count == 0)
@@ -402,7 +403,8 @@ static int run(void *self, const struct build_command *command, int *ret_status,
     return c.result;
 }
 
-void engine_build_runner(struct engine *engine, struct build_runner *ret)
+void engine_build_runner(struct build_user *user, struct build_runner *ret)
 {
-    *ret = (struct build_runner){ .self = engine, .run = run };
+    build_places_sweep(user->engine);
+    *ret = (struct build_runner){ .self = user, .run = run };
 }

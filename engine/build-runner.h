@@ -4,8 +4,9 @@
  *
  * A step is a container without a record: nobody attaches to it, restarts it or finds it by name,
  * so it needs no shim. It has the capabilities, seccomp profile, masked paths and devices of any
- * other; --security=insecure makes it a privileged one. Its network is the host's until networks
- * are the engine's: RUN without --network can reach what the builder can reach.
+ * other; --security=insecure makes it a privileged one, --network=none and host say what they say
+ * for any other, and else it is in the network that NetworkMode of build_options.host names, by
+ * default the engine's bridge. It dies with the builder.
  */
 #ifndef ENGINE_BUILD_RUNNER_H
 #define ENGINE_BUILD_RUNNER_H
@@ -13,6 +14,12 @@
 #include "engine/engine.h"
 #include "libimage/build/build.h"
 
-void engine_build_runner(struct engine *engine, struct build_runner *ret);
+struct build_user {
+    struct engine *engine;
+    struct principal who; /* whose networks and containers NetworkMode may name */
+};
+
+/* The user must outlive the runner. Removes what builds that were killed left. */
+void engine_build_runner(struct build_user *user, struct build_runner *ret);
 
 #endif

@@ -25,6 +25,7 @@ struct builder {
     struct call *call;
     struct arena *arena;
     struct build_options options;
+    struct build_user user;
     struct build_runner runner;
     struct build_fetcher fetcher;
     json_t *args, *labels, *registries;
@@ -355,6 +356,7 @@ static int build(struct call *c, struct wharf_error *e)
     const struct engine_remote *remote = c->options->remote;
     __attribute__((cleanup(builder_done))) struct builder b = {
         .call = c,
+        .user = { c->engine, c->who },
         .out = { .write = write_line, .arg = c },
         .arena = arena_new(BUILD_ARENA_MAX),
         .options = BUILD_OPTIONS,
@@ -369,7 +371,7 @@ static int build(struct call *c, struct wharf_error *e)
     b.options.event = classic_event;
     b.options.cancelled = is_cancelled;
     b.options.arg = &b.out;
-    engine_build_runner(c->engine, &b.runner);
+    engine_build_runner(&b.user, &b.runner);
     return b.arena ? run(&b, e) : err_nomem(e);
 }
 

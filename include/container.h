@@ -171,6 +171,9 @@ enum {
     CONTAINER_NO_KEYRING = 1u << 1, /* keep the session keyring of the caller */
     CONTAINER_DETACH = 1u << 2, /* nobody here waits: the caller may exit before the container */
     CONTAINER_IGNORE_PAUSED = 1u << 3, /* exec: also in a paused container (it waits for resume) */
+    /* The first process is killed when the calling thread ends, however that comes (prctl(2),
+     * PR_SET_PDEATHSIG), unless its program is set-user-ID. */
+    CONTAINER_DIE_WITH_CALLER = 1u << 4,
 };
 
 struct container_start_options {

@@ -304,7 +304,8 @@ static void fill_plan(struct stub_plan *plan, struct image *image, const struct 
         .proc = l->proc,
         .flags = (p->no_new_privileges ? STUB_NO_NEW_PRIVILEGES : 0) |
                  (l->set_groups ? STUB_SET_GROUPS : 0) |
-                 (l->filter.notify ? STUB_LISTENER_WANTED : 0),
+                 (l->filter.notify ? STUB_LISTENER_WANTED : 0) |
+                 (l->die_with_caller ? STUB_DIE_WITH_PARENT : 0),
         .uid = p->user.uid,
         .gid = p->user.gid,
         .group_count = (uint32_t)p->user.additional_gids.count,

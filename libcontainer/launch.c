@@ -163,6 +163,7 @@ int launch_prepare(const struct spec_process *process, const struct container_sp
         return err_nomem(e);
     *l = (struct launch){ .process = process,
                           .set_groups = options->set_groups && !keeps_groups(spec),
+                          .die_with_caller = options->start->flags & CONTAINER_DIE_WITH_CALLER,
                           .keep_fds = options->start->keep_fds,
                           .keep_count = options->start->keep_count,
                           .proc = -1,
@@ -234,6 +235,7 @@ int launch_explain(const struct sync_message *failed, const struct spec_process 
         [STUB_GID] = "cannot become the group of process.user.gid",
         [STUB_UID] = "cannot become the user of process.user.uid",
         [STUB_CAPABILITIES] = "cannot set the capabilities",
+        [STUB_DEATH] = "cannot bind the process's life to its caller's",
         [STUB_NO_NEW_PRIVS] = "cannot set no_new_privs",
         [STUB_LABEL] = "cannot set the label of the process",
     };

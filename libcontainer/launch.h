@@ -33,7 +33,7 @@ struct launch {
     const struct spec_landlock *landlock; /* NULL: none */
     struct seccomp_program filter;
     const char *label_attribute, *label; /* NULL: none */
-    bool set_groups;
+    bool set_groups, die_with_caller;
     int stdio[3];        /* -1: as inherited */
     const int *keep_fds; /* become 3, 4, ... */
     size_t keep_count;

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "cmd/wharf/build-progress.h"
 #include "cmd/wharf/cli.h"
@@ -21,11 +22,12 @@ struct build {
     const struct build_command_options *o;
     struct arena *arena;
     struct build_options options;
+    struct build_user user;
     struct build_runner runner;
     struct build_fetcher fetcher;
     struct progress progress;
     const char *dockerfile; /* its name, for messages */
-    char *text;
+    char *text, *host;
     int context;
     bool interrupted;
 };
@@ -102,16 +104,16 @@ static int agents(struct build *b, struct wharf_error *e)
     return out ? 0 : err_nomem(e);
 }
 
-static int network(struct build *b, struct wharf_error *e)
+/* What concerns the commands alone is the engine's business. */
+static int host_config(struct build *b, struct wharf_error *e)
 {
-    const char *name = b->o->network;
+    autojson json_t *host =
+        json_pack("{s:I,s:I,s:s}", "Memory", (json_int_t)b->o->memory, "ShmSize",
+                  (json_int_t)b->o->shm_size, "NetworkMode", b->o->network ? b->o->network : "");
 
-    if (!name || streq(name, "default"))
-        return 0;
-    if (!streq(name, "none") && !streq(name, "host"))
-        return err_unsupported(e, "--network %s: builds know default, none and host", name);
-    b->options.network = streq(name, "none") ? BUILD_NETWORK_NONE : BUILD_NETWORK_HOST;
-    return 0;
+    b->host = host ? json_write(host, JSON_COMPACT) : NULL;
+    b->options.host = b->host;
+    return b->host ? 0 : err_invalid(e, "--network: the name is not UTF-8");
 }
 
 static int fill_options(struct build *b, struct wharf_error *e)
@@ -131,14 +133,12 @@ static int fill_options(struct build *b, struct wharf_error *e)
     out->target = o->target;
     out->platform = o->platform;
     out->extra_hosts = (const char *const *)o->add_hosts;
-    out->host = arena_format(b->arena, "{\"Memory\":%lld,\"ShmSize\":%lld}", (long long)o->memory,
-                             (long long)o->shm_size);
     out->no_cache = o->no_cache;
     out->pull = o->pull;
-    r = out->host ? secrets(b, e) : err_nomem(e);
+    r = secrets(b, e);
     if (r == 0)
         r = agents(b, e);
-    return r == 0 ? network(b, e) : r;
+    return r == 0 ? host_config(b, e) : r;
 }
 
 /* ---- callbacks ------------------------------------------------------------------------------- */
@@ -308,7 +308,8 @@ int build_command(struct cli *cli, void *options, int argc, char **argv)
     int r;
 
     b.arena = arena_new(ARENA_SIZE_MAX);
-    engine_build_runner(cli->engine, &b.runner);
+    b.user = (struct build_user){ cli->engine, cli->who };
+    engine_build_runner(&b.user, &b.runner);
     b.fetcher = (struct build_fetcher){ .pull = pull, .fetch = fetch };
     b.options.runner = &b.runner;
     b.options.fetcher = &b.fetcher;
@@ -320,6 +321,7 @@ int build_command(struct cli *cli, void *options, int argc, char **argv)
         r = build(&b, argv[0], &cli->e);
     fd_close(b.context);
     free(b.text);
+    free(b.host);
     arena_free(b.arena);
     if (b.interrupted)
         return 130;

@@ -252,7 +252,7 @@ static const struct flag build_flags[] = {
     { "memory", 'm', FLAG_SIZE, F(build_command_options, memory), "BYTES",
       "Memory limit of commands" },
     { "network", 0, FLAG_STR, F(build_command_options, network), "MODE",
-      "Of commands: default (now the host's), none, host" },
+      "Of commands: none, host, a network, container:NAME" },
     { "no-cache", 0, FLAG_BOOL, F(build_command_options, no_cache), NULL, "Make everything anew" },
     { "platform", 0, FLAG_STR, F(build_command_options, platform), "OS/ARCH",
       "Platform of base images" },

@@ -26,6 +26,7 @@
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
 #include <linux/securebits.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -221,6 +222,8 @@ void stub_main(const long *stack)
         load_filter();
     change_ids();
     set_capabilities();
+    if (stub_plan.flags & STUB_DIE_WITH_PARENT) /* a change of credentials forgets it: so here */
+        need(STUB_DEATH, CALL(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
     if (late)
         need(STUB_NO_NEW_PRIVS, CALL(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
     set_label();

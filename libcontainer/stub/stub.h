@@ -18,6 +18,7 @@ enum stub_step {
     STUB_GID,
     STUB_UID,
     STUB_CAPABILITIES,
+    STUB_DEATH,
     STUB_NO_NEW_PRIVS,
     STUB_LABEL,
     STUB_EXEC,
@@ -28,6 +29,7 @@ enum {
     STUB_NO_NEW_PRIVILEGES = 1u << 0,
     STUB_SET_GROUPS = 1u << 1,      /* not where a user namespace denies setgroups(2) */
     STUB_LISTENER_WANTED = 1u << 2, /* the filter notifies: its descriptor goes to the parent */
+    STUB_DIE_WITH_PARENT = 1u << 3,
 };
 
 struct stub_plan {
