@@ -103,7 +103,9 @@ static int check_tags(const char *const *tags, struct wharf_error *e)
         return err_set(e, -E2BIG, WHARF_ERROR_LIMIT, "more than %d tags", BUILD_TAGS_MAX);
     for (; r == 0 && tags && *tags; tags++) {
         r = image_reference_parse(&ref, *tags, e);
-        if (r == 0 && ref.digest[0])
+        if (r < 0)
+            return err_wrap(e, r, "invalid reference format");
+        if (ref.digest[0])
             r = err_invalid(e, "build tag cannot contain a digest");
     }
     return r;

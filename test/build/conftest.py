@@ -67,10 +67,14 @@ def serve(name, command):
             return False
 
     engines.wait_for(answers, f"{name} answers", 30)
-    busybox_tar("bb.tar")
-    api.load(open("bb.tar", "rb").read(), "busybox", ["sh"])
-    api.load(tiny(), "tiny", ["sh"])
     return process, api
+
+
+def fill(api):
+    busybox_tar("bb.tar")
+    with open("bb.tar", "rb") as f:
+        api.load(f.read(), "busybox", ["sh"])
+    api.load(tiny(), "tiny", ["sh"])
 
 
 def end(process, *folders):
@@ -85,9 +89,16 @@ def wharfd(world):
                                 f"{TOP}/build/cmd/wharfd/wharfd") if os.path.exists(p)), None)
     if not program:
         pytest.fail("wharfd is not built: run script/build")
-    process, api = serve("wharfd", [program, "-H", "unix:///tmp/w/wharfd.sock", "--data-root", "/tmp/w/wroot",
-                                    "--exec-root", "/tmp/w/wexec", "--pidfile", "/tmp/w/wharfd.pid"])
+    command = [program, "-H", "unix:///tmp/w/wharfd.sock", "--data-root", "/tmp/w/wroot", "--exec-root", "/tmp/w/wexec",
+               "--pidfile", "/tmp/w/wharfd.pid"]
+    process, api = serve("wharfd", command)
+    fill(api)
     api.process, api.root = process, "/tmp/w/wroot"
+
+    def restart():
+        api.process = serve("wharfd", command)[0]
+
+    api.restart = restart
     yield api
     end(api.process, "wroot", "wexec", "wharfd.log", "wharfd.sock", "wharfd.pid")
 
@@ -101,6 +112,7 @@ def dockerd(world):
                                      "--exec-root", "/tmp/w/dexec", "--pidfile", "/tmp/w/dockerd.pid",
                                      "--storage-driver", "overlay2", "--cgroup-parent", "/" + parent,
                                      "--bip", "172.29.0.1/16"])
+    fill(api)
     yield api
     end(process, "droot", "dexec", "/run/docker", "/run/containerd", "config", "dockerd.log")
     subprocess.run(["ip", "link", "delete", "docker0"], stderr=subprocess.DEVNULL, check=False)
