@@ -148,11 +148,11 @@ static const struct {
 
 static int check_host(struct builder *b, struct wharf_error *e)
 {
-    const char *text = arena_format(b->arena, "{\"HostConfig\":%s}", b->host);
+    const char *text = arena_format(b->arena, "{\"Image\":\"build\",\"HostConfig\":%s}", b->host);
     struct settings s;
     int r = text ? settings_read(text, strlen(text), b->arena, &s, e) : err_nomem(e);
 
-    return r < 0 ? r : settings_check_limits(s.host, e);
+    return r < 0 ? r : settings_check(&s, e);
 }
 
 static int host_config(struct builder *b, struct wharf_error *e)
