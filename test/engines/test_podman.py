@@ -7,6 +7,7 @@ import pytest
 
 from lib import engines
 from lib.engines import Engine
+from lib.world import descendants
 
 # podman asks for an RLIMIT_NOFILE above the hard limit of a machine without CAP_SYS_RESOURCE
 FLAGS = ("--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
@@ -22,7 +23,11 @@ def podman(world, runtime, image):
     engine("import", "--quiet", image, "img")
     world.keep_mount("/tmp/w/root")
     yield engine
+    # conmon starts a "podman container cleanup" that outlives `podman run --rm`: it would make the lock and the
+    # mount anew
+    engines.wait_for(lambda: not ({"conmon", "podman"} & set(descendants().values())), "the end of podman's helpers")
     engine("rm", "--all", "--force", "--time", "0")
+    engines.wait_for(lambda: not descendants(), "the end of podman's helpers")
     os.unlink("/dev/shm/libpod_lock")
 
 
