@@ -231,13 +231,13 @@ static void test_shim_config(void **state)
 
 static void test_exit_file(void **state)
 {
-    struct shim_exit in = { 3, 137, 1234567890123, 1, 1 }, out;
+    struct shim_exit in = { 3, 137, 1234567890123, 1, 1, 4 }, out;
 
     assert_int_equal(shim_exit_read(dir, &out), -ENOENT);
     assert_int_equal(shim_exit_write(dir, &in), 0);
     assert_int_equal(shim_exit_read(dir, &out), 0);
     assert_true(out.generation == 3 && out.code == 137 && out.finished_ns == in.finished_ns &&
-                out.oom_killed == 1 && out.manual == 1);
+                out.oom_killed == 1 && out.manual == 1 && out.restarts == 4);
     assert_int_equal(file_replace(dir, SHIM_EXIT_FILE, "3 13", 4, 0600, false), 0);
     assert_int_equal(shim_exit_read(dir, &out), -EBADMSG);
 }

@@ -14,7 +14,8 @@
 #include "base/fd.h"
 #include "base/str.h"
 
-#define READ_SIZE (64u << 10)
+#define READ_SIZE  (64u << 10)
+#define OLDER_FILE EVENTS_FILE ".1"
 
 /* ---- telling --------------------------------------------------------------------------------- */
 
@@ -266,21 +267,34 @@ static int read_file(struct reader *r)
     }
 }
 
-/* A new file has the name: 1, it is open now. A writer adds nothing to one that was renamed, so
- * that it was read to its end only after the rename counts. */
-static int next_file(struct reader *r)
+/* Is it the file that is read? */
+static bool is_ours(const struct reader *r, const char *name)
 {
     struct stat ours, named;
 
-    if (fstatat(r->dir, EVENTS_FILE, &named, AT_SYMLINK_NOFOLLOW) < 0)
-        return 0;
-    if (r->fd >= 0 && fstat(r->fd, &ours) == 0 && ours.st_ino == named.st_ino)
+    return fstatat(r->dir, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && r->fd >= 0 &&
+           fstat(r->fd, &ours) == 0 && ours.st_ino == named.st_ino;
+}
+
+/* A new file has the name: 1, it is open now. A writer adds nothing to one that was renamed, so
+ * that it was read to its end only after the rename counts. Who was slow, and finds that ours is
+ * not even the older one any more, goes on with that. */
+static int next_file(struct reader *r)
+{
+    if (faccessat(r->dir, EVENTS_FILE, F_OK, AT_SYMLINK_NOFOLLOW) < 0 || is_ours(r, EVENTS_FILE))
         return 0;
     int code = read_file(r);
     if (code != 0 || r->past)
         return code;
+    int fd = openat(r->dir, EVENTS_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int older =
+        is_ours(r, OLDER_FILE) ? -1 : openat(r->dir, OLDER_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (older >= 0) {
+        fd_close(fd);
+        fd = older;
+    }
     fd_close(r->fd);
-    r->fd = openat(r->dir, EVENTS_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    r->fd = fd;
     r->text.len = 0;
     return 1;
 }
@@ -300,7 +314,7 @@ static int read_all(struct reader *r)
 /* From the older file on; or from the end of the newer one. */
 static int begin(struct reader *r)
 {
-    static const char *const names[] = { EVENTS_FILE ".1", EVENTS_FILE };
+    static const char *const names[] = { OLDER_FILE, EVENTS_FILE };
 
     if (r->ask->since_ns == 0 && r->ask->until_ns == 0) {
         r->fd = openat(r->dir, EVENTS_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

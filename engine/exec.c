@@ -56,6 +56,9 @@ static int check_running(const struct record *r, const char *reference, struct w
     if (r->state == STATE_PAUSED)
         return err_set(e, -EBUSY, WHARF_ERROR_CONFLICT,
                        "Container %s is paused, unpause the container before exec", reference);
+    if (r->state == STATE_RESTARTING)
+        return err_set(e, -EBUSY, WHARF_ERROR_CONFLICT,
+                       "Container %s is restarting, wait until the container is running", r->id);
     if (!record_is_running(r))
         return err_set(e, -ESRCH, WHARF_ERROR_CONFLICT, "Container %s is not running", r->id);
     return 0;
@@ -150,10 +153,10 @@ int engine_container_exec(struct engine *en, struct principal who, const char *r
     autofree char *keys = strdup(m.text), *command = command_line(exec->argv);
     snprintf(m.text, sizeof(m.text), "%s%s", id, keys ? keys : "");
     emit(en, &r, "exec_create", command ? command : "", id);
+    emit(en, &r, "exec_start", command ? command : "", id); /* as docker: before it can end */
     code = shim_call(fd, &m, NULL, e);
     if (code < 0)
         return code;
-    emit(en, &r, "exec_start", command ? command : "", id);
     return ret_session ? session_begin(take_fd(&fd), ret_session, e) : 0;
 }
 
@@ -389,14 +392,12 @@ int engine_exec_start(struct engine *en, struct principal who, const char *exec_
         return fd;
     fill_start(&x, exec_id, &m);
     m.flags |= SHIM_DETACH;
-    code = shim_call(fd, &m, NULL, e ? e : &own);
-    if (code < 0) {
-        record_failure(x.dir, exec_id, e ? e : &own);
-        return code;
-    }
     autofree char *command = exec_command(&x);
     emit(en, &x.r, "exec_start", command ? command : "", exec_id);
-    return 0;
+    code = shim_call(fd, &m, NULL, e ? e : &own);
+    if (code < 0)
+        record_failure(x.dir, exec_id, e ? e : &own);
+    return code < 0 ? code : 0;
 }
 
 int engine_exec_start_begin(struct engine *en, struct principal who, const char *exec_id,
@@ -465,17 +466,17 @@ static void tell_failure(int fd, bool terminal, const struct wharf_error *e)
     send(fd, b.data, b.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-int exec_connected(struct exec_begun *x, int started, int fd, struct wharf_error *e)
+int exec_connect(struct exec_begun *x, int socket, int fd, struct wharf_error *e)
 {
-    struct wharf_error unknown = { .message = "the exec cannot be started" };
-    const struct wharf_error *why = e ? e : &unknown;
+    struct wharf_error own = { 0 };
 
-    if (started < 0) {
-        record_failure(x->dir, x->id, why);
-        tell_failure(fd, x->start.flags & SHIM_TTY, why);
-        return 0;
-    }
+    if (!e)
+        e = &own;
     emit(x->engine, &x->record, "exec_start", x->command ? x->command : "", x->id);
+    if (shim_call(socket, &x->start, NULL, e) < 0) {
+        record_failure(x->dir, x->id, e);
+        tell_failure(fd, x->start.flags & SHIM_TTY, e);
+    }
     return 0;
 }
 

@@ -207,7 +207,7 @@ static json_t *document(struct engine *en, const struct record *r, const struct 
         json_object_set_new(json_object_get(all, "State"), "Health", health_json(en, r));
     set_files(all, r, s, dir);
     json_object_set_new(all, "Name", json_sprintf("/%s", r->name));
-    json_object_set_new(all, "RestartCount", json_integer(r->restarts));
+    json_object_set_new(all, "RestartCount", json_integer(record_restarts(en, r)));
     json_object_set_new(all, "Driver", json_string("overlay2"));
     json_object_set_new(all, "Platform", json_string("linux"));
     json_object_set_new(all, "MountLabel", json_string(""));

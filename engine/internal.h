@@ -112,6 +112,8 @@ int log_driver_parse(const struct settings_host *host, enum log_driver *ret, str
 /* Checks --log-driver and --log-opt too, for create. */
 int log_configure(const struct settings_host *host, struct shim_config *c, struct wharf_error *e);
 enum shim_policy restart_policy(const struct settings_host *host);
+/* restart.c: how often its policy has started it since somebody did. */
+int64_t record_restarts(struct engine *en, const struct record *r);
 /* Attributes of its events but the name, as members of a JSON object. */
 void record_attributes(const struct record *r, const struct settings *s, struct buf *b);
 
@@ -140,7 +142,8 @@ struct exec_begun {
     int dir;                   /* the container's */
     struct shim_message start; /* with the process document */
 };
-int exec_connected(struct exec_begun *x, int started, int fd, struct wharf_error *e);
+/* Starts it, with `fd` as its client; that it could not be started is told to the client. */
+int exec_connect(struct exec_begun *x, int socket, int fd, struct wharf_error *e);
 void exec_begun_free(struct exec_begun *x);
 
 /* session.c: takes the socket; `streams` become the message's descriptors. */

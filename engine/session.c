@@ -184,9 +184,9 @@ int session_connect(struct session *s, int fd, const void *early, size_t early_l
     m->fds[m->fd_count++] = fd;
     if (memory >= 0)
         m->fds[m->fd_count++] = memory;
-    int r = shim_call(s->socket, m, NULL, e);
+    int r = s->exec ? exec_connect(s->exec, s->socket, fd, e) : shim_call(s->socket, m, NULL, e);
     m->fd_count = own;
-    return s->exec ? exec_connected(s->exec, r, fd, e) : r;
+    return r;
 }
 
 bool session_has_terminal(const struct session *s)

@@ -315,18 +315,19 @@ static int numbers_read(int dirfd, const char *name, int64_t *ret, size_t count)
 
 int shim_exit_write(int dirfd, const struct shim_exit *s)
 {
-    int64_t n[] = { (int64_t)s->generation, s->code, s->finished_ns, s->oom_killed, s->manual };
+    int64_t n[] = { (int64_t)s->generation, s->code,   s->finished_ns,
+                    s->oom_killed,          s->manual, s->restarts };
 
     return numbers_write(dirfd, SHIM_EXIT_FILE, n, ARRAY_SIZE(n));
 }
 
 int shim_exit_read(int dirfd, struct shim_exit *ret)
 {
-    int64_t n[5];
+    int64_t n[6];
     int r = numbers_read(dirfd, SHIM_EXIT_FILE, n, ARRAY_SIZE(n));
 
     if (r == 0)
-        *ret = (struct shim_exit){ (uint64_t)n[0], n[1], n[2], n[3], n[4] };
+        *ret = (struct shim_exit){ (uint64_t)n[0], n[1], n[2], n[3], n[4], n[5] };
     return r;
 }
 

@@ -158,7 +158,8 @@ struct shim_exit {
     int64_t code;        /* as `docker wait` tells it: 128 + n for signal n */
     int64_t finished_ns; /* since the epoch */
     int64_t oom_killed;
-    int64_t manual; /* somebody stopped it: "unless-stopped" then leaves it so */
+    int64_t manual;   /* somebody stopped it: "unless-stopped" then leaves it so */
+    int64_t restarts; /* by its policy, since somebody started it */
 };
 #define SHIM_EXIT_FILE "exit"
 int shim_exit_write(int dirfd, const struct shim_exit *status);

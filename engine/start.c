@@ -233,7 +233,6 @@ int engine_container_start(struct engine *en, struct principal who, const char *
     r.started_ns = time_now_ns();
     r.finished_ns = r.exit_code = 0;
     code = store_update(en->store, &r, e);
-    engine_emit(en, &r, "start", NULL);
     if (code == 0 && ret_session)
         code = session_begin(take_fd(&fd), ret_session, e);
     return code;

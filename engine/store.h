@@ -46,7 +46,7 @@ struct record {
     char *mounts;     /* mounts.h as JSON; "" before they are known */
     int64_t revision; /* counts the changes of this record */
     /* not stored, from the shim of a running one (repair.c): */
-    int64_t restarts, health; /* how often by its policy; enum shim_health */
+    int64_t restarts, health; /* how often by its policy, while it runs; enum shim_health */
 };
 
 void record_done(struct record *r);

@@ -104,7 +104,8 @@ static void finish(struct shim *shim, int code)
                                 .code = code,
                                 .finished_ns = epoch_ns(),
                                 .oom_killed = shim->oom_killed,
-                                .manual = shim->final };
+                                .manual = shim->final,
+                                .restarts = shim->state.restarts };
     char endpoint[sizeof(SHIMS_DIR) + ID_LENGTH + 2];
 
     shim->done = true;
@@ -124,7 +125,6 @@ static void finish(struct shim *shim, int code)
 
 static bool wants_restart(struct shim *shim, int code)
 {
-    shim->failures = code != 0 ? shim->failures + 1 : 0;
     if (shim->final)
         return false;
     switch (shim->config.policy) {
@@ -132,8 +132,8 @@ static bool wants_restart(struct shim *shim, int code)
     case POLICY_UNLESS_STOPPED:
         return true;
     case POLICY_ON_FAILURE:
-        return code != 0 &&
-               (shim->config.policy_max == 0 || shim->failures <= (int64_t)shim->config.policy_max);
+        return code != 0 && (shim->config.policy_max == 0 ||
+                             shim->state.restarts < (int64_t)shim->config.policy_max);
     default:
         return false;
     }
@@ -148,6 +148,7 @@ static void restart_later(struct shim *shim, int code)
     else
         shim->restart_wait_ms = MIN(shim->restart_wait_ms * 2, (int64_t)RESTART_WAIT_MAX_MS);
     shim->restarting = true;
+    shim->state.restarts++;
     shim->state.phase = PHASE_RESTARTING;
     shim->state.pid = 0;
     shim->state.code = code;
@@ -199,7 +200,6 @@ void shim_set_policy(struct shim *shim, uint64_t policy, uint64_t max)
 {
     shim->config.policy = policy;
     shim->config.policy_max = max;
-    shim->failures = 0;
     shim_save_state(shim);
 }
 
@@ -277,7 +277,8 @@ static int run(struct shim *shim, int root_fd, struct wharf_error *e)
     shim->state.started_ns = epoch_ns();
     health_start(shim);
     shim_save_state(shim);
-    malloc_trim(0); /* the specification is most of what was ever allocated */
+    shim_emit(shim, "start", ""); /* here, so that it comes before "die" */
+    malloc_trim(0);               /* the specification is most of what was ever allocated */
     return 0;
 }
 
@@ -290,7 +291,6 @@ static void restart_fire(struct shim *shim, struct timer *timer)
     shim->config.spec = shim->spec;
     shim->config.spec_len = strlen(shim->spec);
     shim->restarting = false;
-    shim->state.restarts++;
     int r = root < 0 ? root : run(shim, root, &e);
     shim->config.spec = NULL;
     container_free(shim->spec);
@@ -301,7 +301,6 @@ static void restart_fire(struct shim *shim, struct timer *timer)
         connection_tell_waiting(shim, wharf_error_exit(&e));
         return;
     }
-    shim_emit(shim, "start", "");
     client_input_flow(shim, &shim->init);
 }
 

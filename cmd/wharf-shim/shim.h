@@ -136,7 +136,7 @@ struct shim {
     int64_t started_ms;
     struct shim_state state; /* what the state file says */
     struct timer restart;
-    int64_t restart_wait_ms, failures;
+    int64_t restart_wait_ms;
     char name[NAME_MAX_BYTES];
     struct health *health;
     struct keeper *keeper; /* of its network; NULL: none */

@@ -129,6 +129,7 @@ static int show(void *user, const struct event *event)
 {
     if (event)
         printf("%s\n", event->text);
+    fflush(stdout);
     return 0;
 }
 
