@@ -111,6 +111,10 @@ struct image_store_options {
     struct image_limits limits;
     enum image_devices devices;
     int threads; /* layers unpacked at a time; 0: as many as processors, at most 4 */
+    /* What comes in is on the disk when the call returns. Without, the kernel writes it within the
+     * minute; whoever opens the store after a power cut checks what came last, and removes what the
+     * cut damaged. */
+    int durable;
 };
 
 /* Opens the store in the directory `root`, made (0711) with all that belongs to it if it is
@@ -492,7 +496,8 @@ struct image_root_info {
 int image_root_prepare(struct image_store *store, const struct image *image, const char *name,
                        int container_dir, const struct image_root_options *options,
                        struct image_root **ret_root, struct wharf_error *e);
-/* The same for a root that was prepared before, in any process: looks, unpacks nothing. -ENOENT. */
+/* The same for a root that was prepared before, in any process; unpacks only what a power cut took.
+ * -ENOENT. */
 int image_root_open(struct image_store *store, const char *name, int container_dir,
                     struct image_root **ret_root, struct wharf_error *e);
 void image_root_free(struct image_root *root);

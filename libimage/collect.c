@@ -123,11 +123,7 @@ static int sweep_layer(int dir, const char *name, void *arg)
     n = file_read(dir, path, 4096, &meta);
     if (n > 0 && json_read(meta, (size_t)n, JSON_LIMITS, path, &j, NULL) == 0)
         s->freed += json_integer_value(json_object_get(j, "bytes"));
-    /* out of its place first: a kill in the middle must not leave half a layer there */
-    snprintf(path, sizeof(path), "dead-%.200s", name);
-    if (renameat(dir, name, s->live->store->temporary, path) < 0)
-        return -errno;
-    return path_remove_tree(s->live->store->temporary, path);
+    return store_drop_layer(s->live->store, name);
 }
 
 /* What a broken pull left is worth a day: the next pull goes on from there. */

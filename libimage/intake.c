@@ -2,6 +2,7 @@
 /* What comes into the store: gathered apart, published at once. See store.h for the order. */
 #include "libimage/store.h"
 #include "libimage/collect.h"
+#include "libimage/pending.h"
 #include "base/fd.h"
 #include "base/str.h"
 
@@ -99,10 +100,10 @@ static int publish_layer(struct intake *in, const char *hex)
 int intake_publish(struct intake *in, struct wharf_error *e)
 {
     autoclose int blobs = -1;
-    int r = 0;
+    int r = pending_add(in->store, in->blobs, in->layers, e);
 
-    if (syncfs(in->dir) < 0)
-        return err_sys(e, "cannot write image store '%s' to disk", in->store->path);
+    if (r < 0)
+        return r;
     for (char **d = in->blobs; d && *d && r == 0; d++)
         r = publish_blob(in, *d);
     for (char **h = in->layers; h && *h && r == 0; h++)

@@ -246,6 +246,8 @@ int image_root_open(struct image_store *store, const char *name, int container_d
     if (r < 0)
         return err_code(e, r, "no root '%.150s'", name);
     r = opened_read(store, -1, &digest, &image, e);
+    if (r == 0 && !all_unpacked(store, image)) /* a power cut took them, see pending.h */
+        r = unpack(store, image, NULL, e);
     return r < 0 ? r : open_root(store, image, container_dir, IMAGE_ROOT_AUTO, ret, e);
 }
 

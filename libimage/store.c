@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening a store, its locks, reading blobs. See store.h. */
-#include "libimage/store.h"
+#include "libimage/pending.h"
 #include "base/fd.h"
 #include "base/str.h"
 
@@ -196,7 +196,8 @@ static int open_store(struct image_store *s, struct wharf_error *e)
     lease = store_lock(s, "lease", LOCK_EX | LOCK_NB);
     if (lease >= 0)
         store_sweep(s);
-    return 0;
+    lease = fd_close(lease);
+    return pending_check(s, e);
 }
 
 int image_store_open(struct image_store **ret, const char *root,
@@ -213,6 +214,7 @@ int image_store_open(struct image_store **ret, const char *root,
         memcpy(&o, options, MIN(options->size, sizeof(o)));
     set_limits(&s->limits, &o.limits);
     s->devices = o.devices;
+    s->durable = o.durable;
     s->threads = o.threads > 0 ? o.threads : (int)MIN(sysconf(_SC_NPROCESSORS_ONLN), 4);
     s->user_xattr = in_user_namespace();
     s->path = *root == '/' ? path_clean(root) : NULL;
@@ -283,6 +285,17 @@ int store_read_blob(struct image_store *s, int staging, const struct digest *dig
     *ret_len = b.len;
     *ret = buf_take(&b);
     return *ret ? 0 : err_nomem(e);
+}
+
+int store_drop_layer(struct image_store *s, const char *hex)
+{
+    char path[300];
+
+    /* out of its place first: a kill in the middle must not leave half a layer there */
+    snprintf(path, sizeof(path), "dead-%.200s", hex);
+    if (renameat(s->layers, hex, s->temporary, path) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    return path_remove_tree(s->temporary, path);
 }
 
 bool store_has_layer(struct image_store *s, const char *chain_id)

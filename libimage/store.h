@@ -15,9 +15,9 @@
  * tmp is a leftover. `index`: exclusive around read-change-replace of index.json. Order: lease,
  * index. Both die with their process.
  *
- * An INTAKE gathers blobs and unpacked layers in its own directory in tmp. intake_publish makes
- * them durable (one syncfs), then renames them to their places; only then may index.json name them.
- * A kill at any moment leaves tmp leftovers, or whole blobs that nothing names: both are collected.
+ * An INTAKE gathers blobs and unpacked layers in its own directory in tmp. intake_publish notes
+ * them (pending.h), then renames them to their places; only then may index.json name them. A kill
+ * at any moment leaves tmp leftovers, or whole blobs that nothing names: both are collected.
  */
 #ifndef LIBIMAGE_STORE_H
 #define LIBIMAGE_STORE_H
@@ -32,6 +32,7 @@ struct image_store {
     struct image_limits limits;
     enum image_devices devices;
     int threads;
+    bool durable;    /* see pending.h */
     bool user_xattr; /* not in the first user namespace: user.overlay.* instead of trusted.* */
 };
 
@@ -49,6 +50,8 @@ int store_read_blob(struct image_store *store, int staging, const struct digest 
                     char **ret, size_t *ret_len, struct wharf_error *e);
 /* Opens a blob: in the staging directory (-1: none), then in the store. -ENOENT. */
 int store_open_blob(struct image_store *store, int staging, const struct digest *digest);
+/* Removes an unpacked layer, by the hex of its chain id; a kill leaves it whole or a leftover. */
+int store_drop_layer(struct image_store *store, const char *hex);
 bool store_has_layer(struct image_store *store, const char *chain_id);
 
 struct intake {

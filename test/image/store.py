@@ -32,7 +32,7 @@ class Store:
 
     def leftovers(self):
         """Everything in the store that is no frame."""
-        frame = {"oci-layout", "index.json", "layers/lease", "layers/index", "layers/unpack"}
+        frame = {"oci-layout", "index.json", "layers/lease", "layers/index", "layers/unpack", "layers/pending"}
         found = []
         for folder, folders, files in os.walk(self.path):
             found += [os.path.relpath(os.path.join(folder, f), self.path) for f in files]

@@ -235,6 +235,46 @@ def test_kill_at_any_moment(store, tmp_path):
         assert store.leftovers() == []
 
 
+def test_after_a_power_cut(store, tmp_path):
+    """What was loaded in an earlier run of the machine is checked: damaged blobs go, layers are unpacked anew."""
+    layers = [tar(entry(f"f{i}", data=os.urandom(50000))) for i in range(2)]
+    path = write(tmp_path / "i.tar", docker_save(layers))
+    store.load(path)
+    record = tmp_path / "store/layers/pending"
+    lines = record.read_text().splitlines()
+    assert lines[0].startswith("run ") and len(lines) == 1 + 4 + 2  # two layers, config, manifest; two trees
+    tree = f"{store.path}/layers/sha256/{lines[-1]}/fs/f1"
+    (tmp_path / "c").mkdir()
+    (tmp_path / "m").mkdir()
+
+    def mount(**more):
+        done = store.run("image-root", "test", "c", tmp_path / "c", tmp_path / "m", **more)
+        subprocess.run(["umount", tmp_path / "m"], check=done.returncode == 0, capture_output=True)
+        return done
+    mount()
+    os.truncate(tree, 0)
+    record.write_text("\n".join(["run of before", "torn \0\0", *lines[1:], ""]))
+    mount()
+    assert os.stat(tree).st_size == 50000 and record.read_text().startswith(lines[0])
+
+    os.truncate(f"{store.path}/blobs/sha256/{archives.digest(layers[0])[7:]}", 100)
+    record.write_text("\n".join(["run of before", *lines[1:], ""]))
+    broken = mount(check=False)
+    assert broken.returncode and "is not in the store" in broken.stderr and record.read_text() == ""
+    store.load(path)
+    mount()
+
+
+def test_the_record_of_what_is_pending_ends(store, tmp_path):
+    store.load(write(tmp_path / "i.tar", docker_save([tar(entry("f"))])))
+    record = store.path + "/layers/pending"
+    store.images()
+    assert os.stat(record).st_size > 0
+    os.utime(record, (time.time() - 61,) * 2)
+    store.images()
+    assert os.stat(record).st_size == 0
+
+
 def test_leftovers_of_replaced_files(store, tmp_path):
     """A temporary of index.json or of a root's record is neither kept nor taken for a root."""
     store.load("-i", "base", rootfs(tmp_path))
