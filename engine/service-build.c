@@ -339,7 +339,11 @@ static int run(struct builder *b, struct wharf_error *e)
     if (r < 0 && c->reply->state == REPLY_OPEN && b->out.held.len == 0)
         return r;
     r = classic_end(&b->out, r, e);
-    return r < 0 ? err_code(e, r, "nobody reads the build's output") : reply_end(c->reply);
+    if (r < 0)
+        return err_code(e, r, "nobody reads the build's output");
+    r = reply_end(c->reply);
+    call_collect(c, store);
+    return r;
 }
 
 static void builder_done(struct builder *b)
@@ -375,6 +379,12 @@ static int build(struct call *c, struct wharf_error *e)
     b.options.arg = &b.out;
     engine_build_runner(&b.user, &b.runner);
     return b.arena ? run(&b, e) : err_nomem(e);
+}
+
+void call_collect(struct call *c, struct image_store *store)
+{
+    if (c->options->build_keep >= 0)
+        build_collect(store, c->options->build_keep);
 }
 
 /* ---- prune ----------------------------------------------------------------------------------- */
@@ -427,7 +437,7 @@ static int prune(struct call *c, struct wharf_error *e)
         r = prune_filters(json_object_get(c->message->args, "filters"), &o, e);
     if (r == 0)
         r = build_prune(store, &o, &freed, e);
-    if (r < 0)
+    if (r < 0 && r != -EAGAIN) /* in use: who uses it will collect */
         return r;
     answer = json_pack("{sOsI}", "CachesDeleted", deleted, "SpaceReclaimed", (json_int_t)freed);
     return answer ? reply_json(c->reply, 200, answer) : err_nomem(e);

@@ -166,7 +166,10 @@ static int pull(struct call *c, const char *from, struct wharf_error *e)
     /* no tag and no digest, here or in the name: all tags */
     options.all_tags =
         !settings_text(wanted) && !strchr(from, '@') && !(strrchr(from, ':') > strrchr(from, '/'));
-    return told(c, remote->pull(store, reference, &options, NULL, e));
+    r = told(c, remote->pull(store, reference, &options, NULL, e));
+    if (r == 0)
+        call_collect(c, store);
+    return r;
 }
 
 static int import(struct call *c, struct wharf_error *e)
@@ -244,7 +247,10 @@ static int load(struct call *c, struct wharf_error *e)
 
     if (r < 0)
         return r;
-    return told(c, image_load(store, c->message->stream, &options, e));
+    r = told(c, image_load(store, c->message->stream, &options, e));
+    if (r == 0)
+        call_collect(c, store);
+    return r;
 }
 
 /* ---- save ------------------------------------------------------------------------------------ */

@@ -44,6 +44,9 @@ int call_answer(struct call *c, int r, char **json);
  * the answer. */
 int call_tell(const struct image_message *message, void *user);
 
+/* service-build.c: something was added to the store, and the answer is out. */
+void call_collect(struct call *c, struct image_store *store);
+
 /* service-bytes.c: an answer that a function writes into a descriptor (export, save): runs `write`
  * on a thread and passes on what it writes. Its error is the answer as long as nothing came. */
 struct byte_source {

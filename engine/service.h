@@ -34,6 +34,7 @@ struct engine_remote {
 
 struct engine_service_options {
     const struct engine_remote *remote; /* NULL: pull, push and login are refused */
+    int64_t build_keep; /* of build_collect, which runs behind builds and pulls; -1: never */
 };
 
 int engine_service_new(struct engine *engine, const struct engine_service_options *options,

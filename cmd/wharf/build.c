@@ -282,6 +282,7 @@ static int build(struct build *b, const char *path, struct wharf_error *e)
         progress_show_fault(&b->progress, b->dockerfile, b->text, b->options.dockerfile_len);
         return r;
     }
+    build_collect(store, 0);
     r = write_id(b->o->iidfile, b->progress.id, e);
     if (r == 0 && b->o->quiet)
         printf("%s\n", b->progress.id);

@@ -133,6 +133,23 @@ static void free_registries(struct registries *r)
     }
 }
 
+/* {"gc":{"enabled":true,"defaultKeepStorage":"20GB"}}: how much of the build cache stays. */
+static int read_builder(const json_t *builder, int64_t *ret_keep, struct wharf_error *e)
+{
+    static const char *const names[] = { "defaultMaxUsedSpace", "defaultKeepStorage",
+                                         "defaultReservedSpace" };
+    const json_t *gc = json_object_get(builder, "gc");
+    const char *text = NULL;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names) && !text; i++)
+        text = json_string_value(json_object_get(gc, names[i]));
+    if (json_is_false(json_object_get(gc, "enabled")))
+        *ret_keep = -1;
+    else if (text && parse_size(text, ret_keep) < 0)
+        return err_invalid(e, "builder.gc: '%.50s' is not a size", text);
+    return 0;
+}
+
 /* The engine's service and the filters in front of it. */
 static int make_services(struct daemon *d, const json_t *config, struct wharf_error *e)
 {
@@ -149,6 +166,8 @@ static int make_services(struct daemon *d, const json_t *config, struct wharf_er
     d->remote.fetch = fetch_url;
     if (r == 0)
         r = set_registries(d, config, e);
+    if (r == 0)
+        r = read_builder(json_object_get(config, "builder"), &with.build_keep, e);
     if (r == 0 && log)
         r = audit_open(&d->audit, log, e);
     if (r == 0)

@@ -218,6 +218,15 @@ struct build_prune_options {
 int build_prune(struct image_store *store, const struct build_prune_options *options,
                 int64_t *ret_bytes, struct wharf_error *e);
 
+enum {
+    BUILD_COLLECT_EVERY_S = 600,
+    BUILD_KEEP_PART = 10, /* of the disk: a tenth, as dockerd's */
+};
+/* To be called behind whatever adds to a store: when that was not done for BUILD_COLLECT_EVERY_S,
+ * brings the build cache, caches of RUN --mount too, down to `keep` bytes (0: a BUILD_KEEP_PART of
+ * the disk), and deletes what nothing refers to. While somebody else adds it waits for its turn. */
+void build_collect(struct image_store *store, int64_t keep);
+
 /* ---- the stream of the classic endpoint ------------------------------------------------------ */
 
 /* Turns events into the JSON lines of POST /build: `{"stream":"Step 1/7 : FROM busybox"}` and so

@@ -30,6 +30,14 @@ int build_prune(struct image_store *store, const struct build_prune_options *opt
     return m ? m->prune(store, options, ret_bytes, e) : -EOPNOTSUPP;
 }
 
+void build_collect(struct image_store *store, int64_t keep)
+{
+    const struct build_module *m = builder(NULL);
+
+    if (m)
+        m->collect(store, keep);
+}
+
 int fetch_url(const char *url, int fd, struct build_fetched *ret, struct wharf_error *e)
 {
     const struct fetch_module *m = module_open(FETCH_MODULE, "download", e);

@@ -9,4 +9,5 @@ __attribute__((visibility("default"))) const struct build_module wharf_module = 
     .options_size = sizeof(struct build_options),
     .run = build_run,
     .prune = build_prune,
+    .collect = build_collect,
 };

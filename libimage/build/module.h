@@ -18,6 +18,7 @@ struct build_module {
                struct image **ret_image, struct wharf_error *e);
     int (*prune)(struct image_store *store, const struct build_prune_options *options,
                  int64_t *ret_bytes, struct wharf_error *e);
+    void (*collect)(struct image_store *store, int64_t keep);
 };
 
 #endif

@@ -346,6 +346,7 @@ static int take_cache(struct mounts *m, struct stage_work *s, const struct mount
         }
         if (r->sharing == SHARING_PRIVATE && flock(lock, how | LOCK_NB) < 0)
             continue;
+        futimens(lock, NULL); /* used now: prune.c takes the oldest */
         snprintf(path, sizeof(path), "%.64s.%d", digest_hex(&name), turn);
         return open_cache_directory(caches, path, r, e);
     }

@@ -95,8 +95,11 @@ def wharfd(world):
     fill(api)
     api.process, api.root = process, "/tmp/w/wroot"
 
-    def restart():
-        api.process = serve("wharfd", command)[0]
+    def restart(*flags):
+        if api.process.poll() is None:
+            api.process.terminate()
+            api.process.wait(timeout=20)
+        api.process = serve("wharfd", [*command, *flags])[0]
 
     api.restart = restart
     yield api

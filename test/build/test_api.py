@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -218,6 +219,37 @@ def test_prune(wharfd):
     pruned = wharfd.json("/build/prune", "POST")
     assert pruned["CachesDeleted"] and pruned["SpaceReclaimed"] >= 300000
     assert wharfd.json("/build/prune", "POST") == {"CachesDeleted": [], "SpaceReclaimed": 0}
+
+
+def test_cache_bounds_itself(wharfd):
+    """What is beyond the limit goes behind a build, the oldest use first; what an image holds stays."""
+    with open("daemon.json", "w") as f:
+        json.dump({"builder": {"gc": {"defaultKeepStorage": "2MB"}}}, f)
+    wharfd.restart("--config-file", "/tmp/w/daemon.json")
+    stamp = f"{wharfd.root}/layers/collected"
+
+    def settle():  # it works behind the answer; from now on it is due again
+        wait_for(lambda: os.path.exists(stamp) and os.stat(stamp).st_mtime > 1, "the store is collected")
+        time.sleep(0.2)
+        os.utime(stamp, (0, 0))
+
+    for name in "abcd":
+        built(wharfd, f"FROM busybox\nRUN head -c 600000 /dev/urandom > /{name}\nRUN --mount=type=cache,target=/k "
+                      f"head -c 10000 /dev/zero > /k/{name}", t=name)
+        if name != "d":
+            assert wharfd.call("DELETE", f"/images/{name}")[0] == 200
+        settle()
+    built(wharfd, "FROM tiny\nENV A=1")
+    settle()
+    kept = [json.load(open(f"{wharfd.root}/layers/build/{key}")) for key in os.listdir(f"{wharfd.root}/layers/build")]
+    blobs = {record["blob"] for record in kept if "blob" in record}
+    assert 0 < sum(record.get("size", 0) for record in kept) <= 2 << 20
+    for blob in blobs:
+        assert os.path.exists(f"{wharfd.root}/blobs/{blob.replace(':', '/')}")
+    assert sum(os.path.getsize(f"{wharfd.root}/blobs/sha256/{n}") > 500000 for n in os.listdir(
+        f"{wharfd.root}/blobs/sha256")) <= 3  # busybox, d, and what fits beside
+    assert files_of(wharfd, "d")["/d"]["type"] == "file"
+    os.unlink("daemon.json")
 
 
 def test_search(wharfd, web):
