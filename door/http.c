@@ -66,14 +66,16 @@ static enum MHD_Result begin(struct exchange *x, struct MHD_Connection *connecti
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     const union MHD_ConnectionInfo *context =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    const struct peer *peer = context->socket_context;
+    struct client *client = context->socket_context;
 
     x->begun = true;
     x->connection = connection;
     x->old_http = streq(version, MHD_HTTP_VERSION_1_0);
     x->fd = info->connect_fd;
-    memcpy(x->came_by, peer->connection, sizeof x->came_by);
-    if (request_read(&head, peer->principal, &x->message, &x->refusal) == 0) {
+    x->client = client;
+    memcpy(x->came_by, client->peer.connection, sizeof x->came_by);
+    client_move(&x->server->clients, client, CLIENT_BODY);
+    if (request_read(&head, client->peer.principal, &x->message, &x->refusal) == 0) {
         x->message->connection = x->came_by;
         x->reply.api = x->message->api;
     }
@@ -120,6 +122,7 @@ static void close_upload(struct docker_server *s, struct exchange *x, bool whole
 static int run(struct exchange *x, struct wharf_error *e)
 {
     x->reply.gone_fd = x->fd;
+    client_move(&x->server->clients, x->client, CLIENT_SERVED);
     __atomic_add_fetch(&x->references, 1, __ATOMIC_RELAXED);
     if (workers_run(x->server->workers, exchange_work, x) == 0)
         return 0;
@@ -274,13 +277,16 @@ static enum MHD_Result on_request(void *server, struct MHD_Connection *connectio
 static void on_completed(void *server, struct MHD_Connection *connection, void **context,
                          enum MHD_RequestTerminationCode why)
 {
+    struct docker_server *s = server;
     struct exchange *x = *context;
 
     if (!x)
         return;
     *context = NULL;
-    close_upload(server, x, false);
+    close_upload(s, x, false);
     exchange_upgraded(x, -ECONNRESET, NULL, 0);
+    if (x->client)
+        client_move(&s->clients, x->client, CLIENT_IDLE);
     exchange_unref(x);
 }
 
@@ -288,11 +294,14 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
                           enum MHD_ConnectionNotificationCode what)
 {
     struct docker_server *s = cls;
+    struct client *c = *context;
 
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        *context = take_ptr(&s->incoming);
-    } else {
-        free(*context);
+        c = *context = take_ptr(&s->incoming);
+        c->known_to_mhd = true;
+    } else if (c) {
+        client_move(&s->clients, c, CLIENT_SERVED);
+        free(c);
         *context = NULL;
     }
 }

@@ -24,18 +24,13 @@
 #include <sys/epoll.h>
 #include "base/buf.h"
 #include "base/macros.h"
+#include "door/client.h"
 #include "door/docker-server.h"
-#include "door/peer.h"
 #include "door/request.h"
+#include "door/tls-relay.h"
 #include "door/worker.h"
 
 #define DRAIN_MAX (16u << 20) /* bytes of a body that nobody wants, read for politeness */
-
-/* A descriptor in the loop. */
-struct watch {
-    void (*ready)(struct docker_server *s, struct watch *w, uint32_t events);
-    int fd;
-};
 
 struct exchange;
 
@@ -43,16 +38,17 @@ struct docker_server {
     struct service *service;
     struct workers *workers;
     struct MHD_Daemon *mhd;
-    struct peer *incoming;         /* of the connection that MHD is just being given */
+    struct client *incoming;       /* of the connection that MHD is just being given */
     struct watch http, stop, wake; /* wake: a worker has told MHD something */
     struct listener *listeners;
-    struct fresh *fresh; /* connections that have not sent a byte */
-    unsigned fresh_count;
-    int epoll, spare; /* spare: a descriptor to give up when there are no more */
+    struct clients clients;
+    struct tls_relay *tls; /* NULL: no listener has TLS */
+    int epoll, spare;      /* spare: see accept.h */
     pthread_t thread;
     bool started;         /* the thread runs */
-    pthread_mutex_t lock; /* of the list below */
+    pthread_mutex_t lock; /* of the lists below */
     struct exchange *running;
+    struct client *arrived; /* through TLS, not yet in the loop */
 };
 
 struct exchange {
@@ -60,6 +56,7 @@ struct exchange {
     struct docker_server *server;
     struct exchange *next, **link; /* among the running */
     struct MHD_Connection *connection;
+    struct client *client; /* the loop's, while MHD has the connection */
     char came_by[PEER_CONNECTION_MAX];
     int references;
 

@@ -21,49 +21,39 @@ static void describe(int fd, const char *kind, struct peer *p)
                  port);
 }
 
-int peer_of_socket(int fd, struct peer **ret)
+int peer_of_socket(int fd, struct peer *ret)
 {
-    struct peer *p = calloc(1, sizeof *p);
+    struct peer p = { 0 };
     struct ucred credentials;
     socklen_t len = sizeof credentials;
     int domain = 0, r = 0;
     socklen_t domain_len = sizeof domain;
 
-    if (!p)
-        return -ENOMEM;
     if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_len) < 0)
         r = -errno;
     if (r == 0 && domain != AF_UNIX) {
-        describe(fd, "tcp", p);
-        r = principal_of_subject("anonymous", "tcp", &p->principal);
+        describe(fd, "tcp", &p);
+        r = principal_of_subject("anonymous", "tcp", &p.principal);
     } else if (r == 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) < 0) {
         r = -errno;
     } else if (r == 0) {
-        snprintf(p->connection, sizeof p->connection, "unix");
-        p->principal = principal_of_user(credentials.uid, credentials.pid);
+        snprintf(p.connection, sizeof p.connection, "unix");
+        p.principal = principal_of_user(credentials.uid, credentials.pid);
     }
-    if (r < 0) {
-        free(p);
-        return r;
-    }
-    *ret = p;
-    return 0;
+    if (r == 0)
+        *ret = p;
+    return r;
 }
 
-int peer_of_subject(int fd, const char *subject, struct peer **ret)
+int peer_of_subject(int fd, const char *subject, struct peer *ret)
 {
-    struct peer *p = calloc(1, sizeof *p);
+    struct peer p = { 0 };
     int r;
 
-    if (!p)
-        return -ENOMEM;
-    describe(fd, "tls", p);
+    describe(fd, "tls", &p);
     r = principal_of_subject(subject ? "certificate" : "anonymous", subject ? subject : "tls",
-                             &p->principal);
-    if (r < 0) {
-        free(p);
-        return r;
-    }
-    *ret = p;
-    return 0;
+                             &p.principal);
+    if (r == 0)
+        *ret = p;
+    return r;
 }

@@ -15,8 +15,8 @@ struct peer {
 };
 
 /* Of a socket without TLS: the process's user, or "anonymous:tcp". */
-int peer_of_socket(int fd, struct peer **ret);
+int peer_of_socket(int fd, struct peer *ret);
 /* Of one whose certificate said `subject`; NULL: "anonymous:tls". */
-int peer_of_subject(int fd, const char *subject, struct peer **ret);
+int peer_of_subject(int fd, const char *subject, struct peer *ret);
 
 #endif

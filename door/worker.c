@@ -128,10 +128,30 @@ int workers_run(struct workers *all, void (*work)(void *user), void *user)
         w->work = work;
         pthread_cond_signal(&w->wake);
     } else {
-        r = all->count < WORKERS_MAX ? start_thread(all, work, user) : -EAGAIN;
+        r = all->count < WORKERS_MAX && !all->closing ? start_thread(all, work, user) : -EAGAIN;
         all->count += r == 0;
     }
     pthread_mutex_unlock(&all->lock);
+    return r;
+}
+
+int workers_end(struct workers *w, int timeout_ms)
+{
+    struct timespec until;
+    int r = 0;
+
+    if (!w)
+        return 0;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    pthread_mutex_lock(&w->lock);
+    w->closing = true;
+    for (struct worker *each = w->idle; each; each = each->next)
+        pthread_cond_signal(&each->wake);
+    while (w->count && r == 0)
+        r = pthread_cond_clockwait(&w->ended, &w->lock, CLOCK_MONOTONIC, &until);
+    r = w->count ? -ETIMEDOUT : 0;
+    pthread_mutex_unlock(&w->lock);
     return r;
 }
 
@@ -139,13 +159,6 @@ void workers_free(struct workers *w)
 {
     if (!w)
         return;
-    pthread_mutex_lock(&w->lock);
-    w->closing = true;
-    for (struct worker *each = w->idle; each; each = each->next)
-        pthread_cond_signal(&each->wake);
-    while (w->count)
-        pthread_cond_wait(&w->ended, &w->lock);
-    pthread_mutex_unlock(&w->lock);
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->ended);
     free(w);

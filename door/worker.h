@@ -13,7 +13,9 @@ struct workers;
 int workers_new(struct workers **ret, struct wharf_error *e);
 /* Calls work(user) in a thread. -EAGAIN: too many, or the system gives none. */
 int workers_run(struct workers *w, void (*work)(void *user), void *user);
-/* Waits until all calls have returned. */
+/* Takes no more and waits until all calls have returned; -ETIMEDOUT: some have not. */
+int workers_end(struct workers *w, int timeout_ms);
+/* After that, or before there was any call. */
 void workers_free(struct workers *w);
 DEFINE_AUTO(struct workers, workers_free)
 

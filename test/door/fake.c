@@ -4,7 +4,7 @@
  * the whole door can be tested without an engine. What a test wants to see comes back in the
  * answer: the operation, its arguments, the principal, the body.
  *
- *     fake-service SOCKET...
+ *     fake-service [--tls CA CERT KEY | --tls-anyone CERT KEY] ADDRESS...    as -H of dockerd
  *
  * An `id` or `name` chooses special behaviour: "hold" blocks until the client is gone and then says
  * so on stderr, "fail" is an error, "big" a long answer, "flood" an endless one, "silent" none.
@@ -14,11 +14,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "door/docker-server.h"
+#include "door/listen.h"
+#include "door/tls.h"
 
 #define BIG (3u << 20)
 
@@ -168,23 +169,50 @@ static int call(struct service *s, struct message *m, struct reply *r, struct wh
     return answer(m, r, e);
 }
 
-static int listen_on(const char *path)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+struct options {
+    struct tls_options tls;
+    bool encrypt;
+};
 
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 4096) < 0)
-        return -errno;
-    return fd;
+/* [--tls CA CERT KEY | --tls-anyone CERT KEY]: how many arguments. */
+static int read_options(char **argv, int argc, struct options *o)
+{
+    o->tls.verify = argc > 4 && streq(argv[1], "--tls");
+    o->encrypt = o->tls.verify || (argc > 3 && streq(argv[1], "--tls-anyone"));
+    if (!o->encrypt)
+        return 0;
+    if (o->tls.verify)
+        o->tls.ca = argv[2];
+    o->tls.cert = argv[o->tls.verify ? 3 : 2];
+    o->tls.key = argv[o->tls.verify ? 4 : 3];
+    return o->tls.verify ? 4 : 3;
+}
+
+/* Unix sockets are never encrypted. */
+static int open_door(struct docker_server *server, struct listen_set *set, const struct options *o,
+                     struct wharf_error *e)
+{
+    auto_of(tls_context_free) struct tls_context *tls = NULL;
+    int r = o->encrypt ? tls_context_new(&tls, &o->tls, e) : 0;
+
+    for (size_t i = 0; i < set->count && r == 0; i++) {
+        struct listen_socket *l = &set->sockets[i];
+
+        printf("%s\n", l->name);
+        r = docker_server_listen(server, take_fd(&l->fd), l->kind == LISTEN_TCP ? tls : NULL, e);
+    }
+    return r < 0 ? r : docker_server_start(server, e);
 }
 
 int main(int argc, char **argv)
 {
     static const struct service_ops ops = { .name = "fake", .call = call };
     struct service *service = service_new(sizeof *service, &ops);
+    struct listen_options listen = { .group = NULL };
+    struct listen_set set = { 0 };
     struct docker_server *server = NULL;
     struct wharf_error e = { 0 };
+    struct options o = { 0 };
     sigset_t stop;
     int number, r = docker_server_new(&server, service, &e);
 
@@ -193,14 +221,10 @@ int main(int argc, char **argv)
     sigaddset(&stop, SIGTERM);
     sigaddset(&stop, SIGINT);
     sigprocmask(SIG_BLOCK, &stop, NULL);
-    for (int i = 1; i < argc && r == 0; i++) {
-        int fd = listen_on(argv[i]);
-
-        r = fd < 0 ? err_code(&e, fd, "cannot listen on '%s'", argv[i])
-                   : docker_server_listen(server, fd, NULL, &e);
-    }
+    for (int i = 1 + read_options(argv, argc, &o); i < argc && r == 0; i++)
+        r = listen_add(&set, argv[i], &listen, &e);
     if (r == 0)
-        r = docker_server_start(server, &e);
+        r = open_door(server, &set, &o, &e);
     if (r < 0) {
         fprintf(stderr, "fake-service: %s\n", e.message);
         return 1;
@@ -209,6 +233,7 @@ int main(int argc, char **argv)
     fflush(stdout);
     sigwait(&stop, &number);
     docker_server_free(server);
+    listen_done(&set);
     service_unref(service);
     fputs("stopped\n", stderr);
     return 0;
