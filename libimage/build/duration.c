@@ -65,17 +65,15 @@ int duration_parse(const char *text, int64_t *ret_ns)
 /* `ns` in a unit of 10 to the power of `digits` nanoseconds, without zeros at the end. */
 static void format_part(int64_t ns, int digits, const char *unit, char *at, size_t size)
 {
-    int64_t scale = 1;
-    char rest[24];
-    size_t n;
+    char rest[24] = "";
+    int64_t whole = ns;
+    size_t n = (size_t)digits;
 
-    for (int i = 0; i < digits; i++)
-        scale *= 10;
-    snprintf(rest, sizeof(rest), "%0*lld", digits, (long long)(ns % scale));
-    n = digits ? strlen(rest) : 0;
+    for (size_t i = n; i-- > 0; whole /= 10)
+        rest[i] = (char)('0' + whole % 10);
     while (n > 0 && rest[n - 1] == '0')
         n--;
-    snprintf(at, size, "%lld%s%.*s%s", (long long)(ns / scale), n ? "." : "", (int)n, rest, unit);
+    snprintf(at, size, "%lld%s%.*s%s", (long long)whole, n ? "." : "", (int)n, rest, unit);
 }
 
 void duration_format(int64_t ns, char ret[DURATION_TEXT_MAX])
