@@ -17,8 +17,16 @@
 #include <unistd.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)     ((a) < (b) ? (a) : (b))
-#define MAX(a, b)     ((a) > (b) ? (a) : (b))
+
+/* Each argument once, whatever it does. Not in constant expressions. */
+#define MIN(a, b)                   CHOOSE_OF(<, a, b, __COUNTER__)
+#define MAX(a, b)                   CHOOSE_OF(>, a, b, __COUNTER__)
+#define CHOOSE_OF(op, a, b, number) CHOOSE_NAMED(op, a, b, number)
+#define CHOOSE_NAMED(op, a, b, number)                                                             \
+    ({                                                                                             \
+        __typeof__(1 ? (a) : (b)) first_##number = (a), second_##number = (b);                     \
+        first_##number op second_##number ? first_##number : second_##number;                      \
+    })
 
 #define SWAP(a, b)                                                                                 \
     do {                                                                                           \

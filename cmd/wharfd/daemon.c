@@ -10,6 +10,7 @@
 #include "cmd/wharfd/options.h"
 #include "door/docker-server.h"
 #include "door/listen.h"
+#include "door/tls.h"
 #include "engine/service.h"
 #include "libimage/build/fetch.h"
 #include "libswarm/filters/authorize.h"
@@ -37,7 +38,8 @@ struct daemon {
     struct service *defaults, *top;
     struct listen_set *listen;
     struct docker_server *server;
-    int stop[2]; /* a connection: that [0] hangs up tells who waits on [1] of the end */
+    struct tls_context *tls; /* NULL: plain */
+    int stop[2];             /* a connection: that [0] hangs up tells who waits on [1] of the end */
     pthread_t sweeper;
     bool sweeps;
 };
@@ -231,21 +233,51 @@ static void warn(void *user, const char *text)
     ((struct daemon *)user)->tell(text);
 }
 
-/* The API gives power over the machine: on TCP only with certificates, or after an explicit no. */
+/* A file of TLS: where the option says, or as docker's clients have them. */
+static char *tls_file(const json_t *config, const char *key, const char *name)
+{
+    const char *given = options_text(config, key), *folder = getenv("DOCKER_CERT_PATH");
+    const char *home = getenv("HOME");
+
+    if (given)
+        return strdup(given);
+    return folder && *folder ? str_format("%s/%s", folder, name)
+                             : str_format("%s/.docker/%s", home ? home : "/root", name);
+}
+
+static int open_tls(struct daemon *d, const json_t *config, struct wharf_error *e)
+{
+    autofree char *ca = tls_file(config, "tlscacert", "ca.pem");
+    autofree char *cert = tls_file(config, "tlscert", "cert.pem");
+    autofree char *key = tls_file(config, "tlskey", "key.pem");
+    struct tls_options with = { .ca = ca, .cert = cert, .key = key };
+
+    if (!ca || !cert || !key)
+        return err_nomem(e);
+    with.verify = options_bool(config, "tlsverify");
+    if (!with.verify && !options_bool(config, "tls"))
+        return 0;
+    if (!with.verify)
+        with.ca = options_text(config, "tlscacert");
+    return tls_context_new(&d->tls, &with, e);
+}
+
+/* The API gives power over the machine: on TCP only for those whose certificate is checked, or
+ * after an explicit no. */
 static int check_tcp(struct daemon *d, const json_t *config, const struct listen_socket *s,
                      struct wharf_error *e)
 {
-    if (s->kind != LISTEN_TCP)
+    if (s->kind != LISTEN_TCP || options_bool(config, "tlsverify"))
         return 0;
     if (!options_bool(config, "plain-tcp"))
         return err_invalid(e,
-                           "will not serve %s without TLS: use --tlsverify, or say --tls=false if "
-                           "whoever reaches it may be root here",
-                           s->name);
+                           "will not serve %s to whoever connects: use --tlsverify, or say "
+                           "--tls%s=false if everybody there may be root here",
+                           s->name, d->tls ? "verify" : "");
     autofree char *text = str_format(
-        "[DEPRECATION NOTICE]: API is accessible on %s without encryption. Access to the remote "
-        "API is equivalent to root access on the host.",
-        s->name);
+        "[DEPRECATION NOTICE]: API is accessible on %s without %s. Access to the remote API is "
+        "equivalent to root access on the host.",
+        s->name, d->tls ? "client verification" : "encryption");
     d->tell(text ? text : "out of memory");
     return 0;
 }
@@ -256,7 +288,8 @@ static int open_door(struct daemon *d, const json_t *config, struct listen_socke
     int r = check_tcp(d, config, s, e);
 
     if (r == 0)
-        r = docker_server_listen(d->server, take_fd(&s->fd), NULL, e);
+        r = docker_server_listen(d->server, take_fd(&s->fd), s->kind == LISTEN_TCP ? d->tls : NULL,
+                                 e);
     if (r < 0)
         return r;
     autofree char *text = str_format("API listen on %s", s->name);
@@ -270,8 +303,12 @@ static int open_doors(struct daemon *d, const json_t *config, struct wharf_error
                                       .warn = warn,
                                       .user = d };
     json_t *hosts = json_object_get(config, "hosts"), *host;
-    int r = docker_server_new(&d->server, d->top, e);
+    int r = open_tls(d, config, e);
     size_t i;
+
+    options.tls = d->tls != NULL;
+    if (r == 0)
+        r = docker_server_new(&d->server, d->top, e);
 
     d->listen = calloc(1, sizeof(*d->listen));
     if (!d->listen)
@@ -289,10 +326,8 @@ static int open_doors(struct daemon *d, const json_t *config, struct wharf_error
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static int check_tls(const json_t *config, struct wharf_error *e)
+static int check_metrics(const json_t *config, struct wharf_error *e)
 {
-    if (options_bool(config, "tls") || options_bool(config, "tlsverify"))
-        return err_unsupported(e, "TLS is not there yet: listen on a unix socket");
     if (options_text(config, "metrics-addr"))
         return err_unsupported(e, "metrics are not there yet");
     return 0;
@@ -308,7 +343,7 @@ int daemon_start(struct daemon **ret, const json_t *config, void (*tell)(const c
         return err_nomem(e);
     d->tell = tell;
     d->stop[0] = d->stop[1] = -1;
-    r = check_tls(config, e);
+    r = check_metrics(config, e);
     if (r == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, d->stop) < 0)
         r = err_sys(e, "cannot make a socket");
     if (r == 0)
@@ -341,6 +376,7 @@ void daemon_stop(struct daemon *d)
     if (d->listen)
         listen_done(d->listen);
     free(d->listen);
+    tls_context_free(d->tls);
     if (d->sweeps)
         pthread_join(d->sweeper, NULL);
     service_unref(d->top);

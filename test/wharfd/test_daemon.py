@@ -32,7 +32,7 @@ def inspected(d, name, path):
 
 @pytest.mark.parametrize("flags, text", [
     (["--nonsense"], "unknown flag: --nonsense"),
-    (["-H", "tcp://127.0.0.1:0"], "will not serve tcp://127.0.0.1:[0-9]+ without TLS"),
+    (["-H", "tcp://127.0.0.1:0"], "will not serve tcp://127.0.0.1:[0-9]+ to whoever connects"),
     (["-H", "ftp://x"], r"[Ii]nvalid bind address.*ftp://x"),
     (["--policy", "anarchy"], "no such policy: 'anarchy'"),
     (["--icc=false"], "cannot do what 'icc' asks for"),
