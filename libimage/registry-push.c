@@ -2,8 +2,9 @@
 /*
  * One blob of a push: a HEAD when it is there, one POST when another repository lends it (mount),
  * POST and PUT when its bytes must go. A registry (or a proxy before it) that refuses so large a
- * body gets chunks. A cut in the middle of a body leaves a session in a state that registries
- * disagree about, so the next try opens a session of its own.
+ * body gets chunks. After a cut the session is asked how far it came, and goes on from there;
+ * registries disagree about such sessions, so whatever one does not like gets a session of its own.
+ * A wrong continuation cannot do harm: the registry compares the digest.
  */
 #include "libimage/registry-push.h"
 #include "base/str.h"
@@ -94,7 +95,7 @@ static int begin_upload(struct upload *u, struct wharf_error *e)
     const char *text;
     int r;
 
-    u->lender[0] = 0;
+    u->lender[0] = u->location[0] = 0;
     if (source->lender && source->lender(source, &u->d->digest, u->lender))
         snprintf(path, sizeof(path), "blobs/uploads/?mount=%s&from=%s", u->d->digest.text,
                  u->lender);
@@ -162,13 +163,14 @@ static int send_whole(struct upload *u, struct wharf_error *e)
     return exchange_status(&x) == 413 ? 0 : failed(u, &x, e);
 }
 
-static int send_chunks(struct upload *u, struct wharf_error *e)
+/* All from byte `at` on. */
+static int send_chunks(struct upload *u, int64_t at, struct wharf_error *e)
 {
     autoexchange struct exchange end = { 0 };
     struct part last = { "PUT", 0, 0, true, false };
     int r;
 
-    for (int64_t at = 0; at < u->d->size; at += u->chunk) {
+    for (; at < u->d->size; at += u->chunk) {
         autoexchange struct exchange x = { 0 };
         struct part part = { "PATCH", at, MIN(u->chunk, u->d->size - at), false, true };
 
@@ -199,14 +201,54 @@ static int upload_once(struct upload *u, struct wharf_error *e)
     if (r != 0)
         return r;
     r = begin_upload(u, e);
-    return r != 0 ? r : send_chunks(u, e);
+    return r != 0 ? r : send_chunks(u, 0, e);
 }
 
-/* Failures of the network or of a session that a cut left behind. */
+static bool is_network(int r)
+{
+    return r == -EAGAIN || r == -EIO || r == -ENODATA || r == -ETIMEDOUT || r == -ECONNREFUSED;
+}
+
+/* Also of a session that a cut left behind. */
 static bool may_try_again(int r)
 {
-    return r == -EAGAIN || r == -EIO || r == -ENODATA || r == -ETIMEDOUT || r == -ECONNREFUSED ||
-           r == -ENOENT || r == -EPROTO;
+    return is_network(r) || r == -ENOENT || r == -EPROTO;
+}
+
+/* How many bytes the session has; 0: none, or it is of no use. "0-0" is said of an empty one. */
+static int64_t session_has(struct upload *u)
+{
+    autoexchange struct exchange x = { 0 };
+    const char *range;
+    int64_t last;
+
+    if (!u->location[0] || remote_open(u->remote, &x, "GET", u->location, HTTP_ERROR_BODY_MAX) < 0)
+        return 0;
+    x.once = true;
+    if (remote_run(u->remote, &x, u->push->reference, NULL) < 0 ||
+        (exchange_status(&x) != 204 && exchange_status(&x) != 202))
+        return 0;
+    range = exchange_value(&x, "range", 0);
+    range = range && str_after(range, "bytes=") ? str_after(range, "bytes=") : range;
+    range = range ? str_after(range, "0-") : NULL;
+    if (!range || parse_i64(range, 1, u->d->size - 1, &last) < 0)
+        return 0;
+    if (exchange_value(&x, "location", 0) && take_location(u, &x, NULL) < 0)
+        return 0;
+    return last + 1;
+}
+
+static int upload_on(struct upload *u, struct wharf_error *e)
+{
+    int64_t have = session_has(u);
+    int r;
+
+    if (have > 0) {
+        r = send_chunks(u, have, e);
+        if (r > 0 || is_network(r))
+            return r;
+    }
+    return upload_once(u, e);
 }
 
 static int upload(struct upload *u, struct wharf_error *e)
@@ -215,7 +257,7 @@ static int upload(struct upload *u, struct wharf_error *e)
 
     for (unsigned tries = 1; r < 0 && may_try_again(r) && tries < HTTP_TRIES; tries++) {
         usleep((useconds_t)(HTTP_BACKOFF_MS << tries) * 1000);
-        r = upload_once(u, e);
+        r = upload_on(u, e);
     }
     return r < 0 ? r : 0;
 }

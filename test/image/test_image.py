@@ -191,11 +191,61 @@ def test_bad_archive(store, tmp_path, what, archive, words):
     assert store.leftovers() == []
 
 
-def test_gzip_bomb(store, tmp_path):
-    bomb = gzip.compress(tar(entry("zeros", data=bytes(300 << 20))), compresslevel=6)
-    done = store.load("-i", "bomb", write(tmp_path / "b.gz", bomb), check=False)
+@pytest.mark.parametrize("program", ["gzip", "zstd"])
+@pytest.mark.parametrize("how", [["-i", "bomb"], []], ids=["layer", "archive"])
+def test_bomb(store, tmp_path, program, how):
+    bomb = subprocess.run([program, "-1c"], input=tar(entry("zeros", data=bytes(300 << 20))), check=True,
+                          stdout=subprocess.PIPE).stdout
+    done = store.load(*how, write(tmp_path / "b", bomb), check=False)
     assert done.returncode == 1 and "limit ratio" in done.stderr
     assert store.leftovers() == []
+
+
+def test_names_that_differ_in_case_stay_apart(store, tmp_path):
+    store.load(write(tmp_path / "i.tar", docker_save([tar(
+        entry("A", tarfile.SYMTYPE, linkname="/etc"), entry("a/", tarfile.DIRTYPE), entry("a/passwd", data=b"x"),
+        entry(".WH.a", data=b"plain"))])))
+    assert sorted(os.listdir(store.tree())) == [".WH.a", "A", "a"]
+    assert os.listdir(store.tree() + "/a") == ["passwd"]
+
+
+@pytest.mark.parametrize("size", ["300k", "500k", "900k", "1500k"])
+def test_a_full_disk(tmp_path, size):
+    """At whatever step it fills: a clear error, nothing half, and with room the same load works."""
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", small], check=True)
+    try:
+        store = Store(small / "s")
+        path = write(tmp_path / "i.tar", docker_save([tar(entry("f", data=os.urandom(400000))), tar(entry("g"))]))
+        done = store.load(path, check=False)
+        if done.returncode:
+            assert "No space left" in done.stderr and store.leftovers() == []
+        subprocess.run(["mount", "-o", "remount,size=9m", small], check=True)
+        store.load(path)
+        assert len(store.images()) == 1
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_kill_while_a_root_is_prepared(store, tmp_path):
+    """The root unpacks a layer that is missing. A kill leaves none or a whole one."""
+    path = write(tmp_path / "i.tar", tar(*(entry(f"d{i % 9}/f{i}", data=b"x" * 999) for i in range(2000))))
+    (tmp_path / "c").mkdir()
+    (tmp_path / "m").mkdir()
+    store.load("-i", "base", path)
+    for _ in range(12):
+        for layer in os.listdir(store.path + "/layers/sha256"):
+            subprocess.run(["rm", "-r", f"{store.path}/layers/sha256/{layer}"], check=True)
+        child = subprocess.Popen([BIN + "image-root", store.path, "base", "c", tmp_path / "c", tmp_path / "m"])
+        time.sleep(random.random() * 0.08)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        subprocess.run(["umount", tmp_path / "m"], capture_output=True)
+        store.run("image-root", "base", "c", tmp_path / "c", tmp_path / "m")
+        assert sum(len(f) for _, _, f in os.walk(tmp_path / "m")) == 2000
+        subprocess.run(["umount", tmp_path / "m"], check=True)
+        assert os.listdir(store.path + "/layers/tmp") == []
 
 
 @pytest.mark.parametrize("form", ["docker", "oci", "gzip"])
