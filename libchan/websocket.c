@@ -94,7 +94,7 @@ static void on_start(wslay_event_context_ptr ctx,
     w->data_frame =
         frame->opcode == WSLAY_BINARY_FRAME || frame->opcode == WSLAY_CONTINUATION_FRAME;
     if (frame->opcode == WSLAY_TEXT_FRAME)
-        w->in.error = -EPROTO;
+        w->in.error = -EBADMSG; /* as a faulty frame: read_now names it */
 }
 
 static void on_chunk(wslay_event_context_ptr ctx,
