@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include "base/err.h"
-#include "cmd/chan/bench.h"
+#include "cmd/chan/command.h"
 
 #define BENCH_CALLS  20000
 #define BENCH_STREAM 1000000
@@ -38,7 +38,7 @@ static double seconds(void)
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-int bench(struct wharf_error *e)
+static int bench(struct wharf_error *e)
 {
     struct chan_msg *m = chan_msg_new();
     struct chan_session *a, *b;
@@ -77,4 +77,11 @@ int bench(struct wharf_error *e)
     chan_session_unref(a);
     chan_session_unref(b);
     return 0;
+}
+
+int command_bench(const struct settings *s)
+{
+    struct wharf_error e = { 0 };
+
+    return bench(&e) < 0 ? settings_fail(&e) : 0;
 }
