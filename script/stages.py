@@ -74,7 +74,7 @@ def meson_case(stage, record):
     cases, said = [], ""
     for line in output.splitlines():
         match = re.match(r"\s*(ok|not ok) \d+ (?:- |(?=# ))(# SKIP )?(\w+)?", line)
-        reason = re.match(r"\W*skip: (.*)", line)
+        reason = re.match(r"\W*skip(?:ped)?: (.*)", line)
         if reason:
             said = reason[1]
         elif match:
