@@ -453,7 +453,8 @@ static void test_settings(void **state)
     static const struct {
         const char *json, *message;
     } bad[] = {
-        { "{\"Image\":\"x\",\"Frob\":1}", "Frob is not supported" },
+        { "{\"Image\":\"x\",\"HostConfig\":{\"Capabilities\":[\"x\"]}}",
+          "HostConfig.Capabilities is not supported" },
         { "{\"Image\":\"x\",\"HostConfig\":{\"PidMode\":\"container:\"}}",
           "invalid PID mode: container:" },
         { "{\"Image\":\"x\",\"HostConfig\":{\"CpuCount\":1}}",
@@ -463,8 +464,9 @@ static void test_settings(void **state)
         { "{\"Image\":\"x\",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"always\"},"
           "\"AutoRemove\":true}}",
           "can't create 'AutoRemove' container with restart policy" },
-        { "{\"Image\":\"x\",\"HostConfig\":{\"Mounts\":[{\"Type\":\"bind\",\"Frob\":1}]}}",
-          "HostConfig.Mounts.Frob is not supported" },
+        { "{\"Image\":\"x\",\"HostConfig\":{\"Mounts\":[{\"Type\":\"image\",\"ClusterOptions\":{"
+          "\"x\":1}}]}}",
+          "HostConfig.Mounts.ClusterOptions is not supported" },
         { "{\"Image\":\"x\",\"HostConfig\":{\"PortBindings\":{\"80/xcp\":null}}}",
           "invalid proto: xcp" },
         { "{\"Image\":\"x\",\"HostConfig\":{\"Runtime\":\"kata\"}}",

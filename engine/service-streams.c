@@ -163,9 +163,13 @@ static int wait_it(struct call *c, struct wharf_error *e)
 static int pass_event(void *user, const struct event *event)
 {
     struct call *c = user;
-    int r = event ? reply_write(c->reply, event->text, event->len) : 0;
+    autobuf struct buf line = BUF(EVENT_LINE_MAX + 1);
 
-    return r == 0 && event ? reply_write(c->reply, "\n", 1) : r;
+    if (!event)
+        return 0;
+    buf_add(&line, event->text, event->len);
+    buf_char(&line, '\n'); /* in one piece: clients parse what comes at once */
+    return line.error ? line.error : reply_write(c->reply, line.data, line.len);
 }
 
 static int events(struct call *c, struct wharf_error *e)

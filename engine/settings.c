@@ -293,15 +293,20 @@ static const struct field *find_field(const struct field *fields, const char *na
     return NULL;
 }
 
-/* What a member without a row gets to hear; the usual ones in docker's words. */
-static int refuse(const char *where, const char *key, struct wharf_error *e)
+/* Members of the API that have no row because nothing can be done about them. */
+static int check_absent(const char *where, const char *key, struct wharf_error *e)
 {
+    static const char *const absent[] = { "Capabilities", "ImageOptions", "ClusterOptions" };
+
     if (streq(key, "DeviceRequests"))
         return err_unsupported(e,
                                "could not select device driver: %sDeviceRequests (GPUs, CDI) is "
                                "not supported: use Devices",
                                where);
-    return err_unsupported(e, "%s%s is not supported", where, key);
+    for (size_t i = 0; i < ARRAY_SIZE(absent); i++)
+        if (streq(key, absent[i]))
+            return err_unsupported(e, "%s%s is not supported", where, key);
+    return 0;
 }
 
 static int check_members(json_t *object, const struct field *fields, const char *where,
@@ -330,7 +335,8 @@ static int check_inside(json_t *value, const struct field *field, const char *wh
     return r;
 }
 
-/* Refuses members without a row; drops the empty ones, which clients send by habit. */
+/* Drops members that are not of the API, as Go's decoder does: clients send notes of their own
+ * (dockerode its `name`). Drops empty ones, too, which are sent by habit. */
 static int check_members(json_t *object, const struct field *fields, const char *where,
                          struct wharf_error *e)
 {
@@ -346,8 +352,8 @@ static int check_members(json_t *object, const struct field *fields, const char 
         const struct field *field = find_field(fields, key);
         bool nothing = asks_for_nothing(value);
 
-        if (!field && !nothing)
-            return refuse(where, key, e);
+        if (!field && !nothing && (r = check_absent(where, key, e)) < 0)
+            return r;
         if (!field || json_is_null(value) || (field->type == FIELD_REFUSED && nothing))
             json_object_del(object, key);
         else if (field->fields)
