@@ -232,6 +232,9 @@ int engine_container_rename(struct engine *en, struct principal who, const char 
 {
     autorecord struct record r = { 0 }, other = { 0 };
     autoclose int lock = -1;
+
+    if (!*name || !*reference)
+        return err_invalid(e, "Neither old nor new names may be empty");
     int code = name_check(name, e);
 
     if (code == 0)
@@ -241,11 +244,11 @@ int engine_container_rename(struct engine *en, struct principal who, const char 
     if (streq(r.name, name))
         return err_invalid(e, "Renaming a container with the same name as its current name");
     if (store_find(en->store, name, 0, &other, NULL) == 0 && streq(other.name, name))
-        return err_set(
-            e, -EEXIST, WHARF_ERROR_CONFLICT,
-            "Conflict. The container name \"/%s\" is already in use by container \"%s\". You "
-            "have to remove (or rename) that container to be able to reuse that name.",
-            name, other.id);
+        return err_set(e, -EEXIST, WHARF_ERROR_CONFLICT,
+                       "Error when allocating new name: Conflict. The container name \"/%s\" is "
+                       "already in use by container \"%s\". You "
+                       "have to remove (or rename) that container to be able to reuse that name.",
+                       name, other.id);
     autofree char *before = str_format("/%s", r.name);
     const char *extra[] = { "oldName", before, NULL };
     struct shim_message tell = { .op = SHIM_RENAME };

@@ -169,16 +169,17 @@ static void add_limits(json_t *info)
 static json_t *constants(void)
 {
     return json_pack(
-        "{ss s[[ss]] s{s[s] s[sssss] sn s[sss]} sb sb sb ss ss ss s{s{sss[]s{}}} ss "
-        "s{ss sb ss ss sn}"
+        "{ss s[[ss]] s{s[s] s[sssss] sn s[sss]} sb sb sb ss ss ss s{s{sss[]s{}}s{sss[]s{}}} ss "
+        "s{ss sb ss ss ss sn}"
         " sb ss ss s{ss} s{ss} s{ss} s[ss] s[] s[] sn ss ss ss s[]}",
         "Driver", "overlay2", "DriverStatus", "Backing Filesystem", "overlayfs", "Plugins",
         "Volume", "local", "Network", "bridge", "host", "ipvlan", "none", "null", "Authorization",
         "Log", "json-file", "local", "none", "Debug", 0, "ExperimentalBuild", 0,
         "LiveRestoreEnabled", 1, "LoggingDriver", "json-file", "CgroupDriver", "cgroupfs",
         "IndexServerAddress", "https://index.docker.io/v1/", "Runtimes", "wharf", "path",
-        "wharf-shim", "runtimeArgs", "status", "DefaultRuntime", "wharf", "Swarm", "LocalNodeState",
-        "inactive", "ControlAvailable", 0, "NodeID", "", "NodeAddr", "", "RemoteManagers",
+        "wharf-shim", "runtimeArgs", "status", "runc", "path", "wharf-shim", "runtimeArgs",
+        "status", "DefaultRuntime", "wharf", "Swarm", "LocalNodeState", "inactive",
+        "ControlAvailable", 0, "NodeID", "", "NodeAddr", "", "Error", "", "RemoteManagers",
         "BridgeNfIptables", 0, "Isolation", "", "InitBinary", "wharf-shim", "ContainerdCommit",
         "ID", "", "RuncCommit", "ID", "", "InitCommit", "ID", "", "SecurityOptions",
         "name=seccomp,profile=builtin", "name=cgroupns", "Labels", "Warnings", "GenericResources",

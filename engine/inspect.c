@@ -135,6 +135,10 @@ static json_t *host_json(json_t *config, const struct settings *s)
     shape(host);
     set_paths(host, s->host);
     json_object_set_new(host, "DeviceRequests", json_null());
+    if (!s->host->memory_swappiness.set || s->host->memory_swappiness.value < 0)
+        json_object_set_new(host, "MemorySwappiness", json_null());
+    if (says_nothing(json_object_get(host, "PidsLimit")))
+        json_object_set_new(host, "PidsLimit", json_null());
     if (json_is_null(json_object_get(host, "ConsoleSize")))
         json_object_set_new(host, "ConsoleSize", json_pack("[i i]", 0, 0));
     if (log && !json_is_object(json_object_get(log, "Config")))
@@ -163,8 +167,10 @@ static json_t *graph_json(struct engine *en, const struct record *r, const char 
         set_string(data, "WorkDir", str_format("%s/work", dir));
         image_root_free(root);
     }
-    if (r->pid > 0)
-        set_string(data, "MergedDir", str_format("/proc/%lld/root", (long long)r->pid));
+    /* a root is mounted in its container's namespace alone */
+    set_string(data, "MergedDir",
+               r->pid > 0 ? str_format("/proc/%lld/root", (long long)r->pid)
+                          : str_format("%s/merged", dir));
     return json_pack("{s:o s:s}", "Data", data, "Name", "overlay2");
 }
 

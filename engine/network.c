@@ -226,10 +226,14 @@ json_t *record_network_json(struct engine *en, const struct record *r, const str
                                 json_sprintf("/proc/%lld/ns/net", (long long)r->pid));
     }
     if (!settings)
-        settings = json_pack("{s:s,s:s,s:b,s:{},s:s,s:s,s:s,s:i,s:s,s:s,s:{}}", "Bridge", "",
-                             "SandboxID", "", "HairpinMode", false, "Ports", "SandboxKey", "",
-                             "Gateway", "", "IPAddress", "", "IPPrefixLen", 0, "IPv6Gateway", "",
-                             "MacAddress", "", "Networks");
+        settings =
+            json_pack("{s:s,s:s,s:b,s:{},s:s,s:s,s:s,s:i,s:s,s:s,s:{},s:s,s:i,s:n,s:n,s:s,s:s,"
+                      "s:i}",
+                      "Bridge", "", "SandboxID", "", "HairpinMode", false, "Ports", "SandboxKey",
+                      "", "Gateway", "", "IPAddress", "", "IPPrefixLen", 0, "IPv6Gateway", "",
+                      "MacAddress", "", "Networks", "LinkLocalIPv6Address", "",
+                      "LinkLocalIPv6PrefixLen", 0, "SecondaryIPAddresses", "SecondaryIPv6Addresses",
+                      "EndpointID", "", "GlobalIPv6Address", "", "GlobalIPv6PrefixLen", 0);
     if (settings)
         add_predefined(settings, s);
     return settings;

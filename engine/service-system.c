@@ -9,7 +9,7 @@ static int ping(struct call *c, struct wharf_error *e)
 
 static int ping_head(struct call *c, struct wharf_error *e)
 {
-    return reply_empty(c->reply, 200);
+    return reply_text(c->reply, 200, "", 0);
 }
 
 static int version(struct call *c, struct wharf_error *e)

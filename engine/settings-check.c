@@ -4,11 +4,13 @@
  * members is a line of code. */
 #include "engine/settings.h"
 
+#include <fcntl.h>
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <strings.h>
+#include "base/fd.h"
 #include "base/str.h"
 #include "engine/channels.h"
 
@@ -353,6 +355,52 @@ static int check_extra_host(const char *entry, struct wharf_error *e)
 
 /* ---- all ------------------------------------------------------------------------------------- */
 
+/* The highest number of a list such as "0-3,7"; -EINVAL. */
+static int list_highest(const char *list, int64_t *ret)
+{
+    int64_t highest = -1, low, high;
+
+    while (*list) {
+        size_t len = strcspn(list, ","), dash = strcspn(list, "-,");
+        autofree char *first = strndup(list, dash);
+        autofree char *last = dash < len ? strndup(list + dash + 1, len - dash - 1) : NULL;
+
+        if (!first || parse_i64(first, 0, INT32_MAX, &low) < 0 ||
+            parse_i64(last ? last : first, low, INT32_MAX, &high) < 0)
+            return -EINVAL;
+        highest = MAX(highest, high);
+        list += len + (list[len] == ',');
+    }
+    *ret = highest;
+    return 0;
+}
+
+/* Whether this machine has the processors and memory nodes; sysfs-devices-system-cpu. */
+static int check_cpuset(const struct settings_host *h, struct wharf_error *e)
+{
+    const struct {
+        const char *asked, *online, *what, *plural;
+    } sets[] = { { h->cpuset_cpus, "/sys/devices/system/cpu/online", "cpus", "CPUs" },
+                 { h->cpuset_mems, "/sys/devices/system/node/online", "mems", "memory nodes" } };
+
+    for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
+        autofree char *there = NULL;
+        int64_t wanted, last;
+
+        if (!settings_text(sets[i].asked))
+            continue;
+        if (list_highest(sets[i].asked, &wanted) < 0)
+            return err_invalid(e, "Invalid value %s for cpuset %s", sets[i].asked, sets[i].what);
+        if (file_read(AT_FDCWD, sets[i].online, 4096, &there) <= 0)
+            continue; /* the kernel says it at the start */
+        there[strcspn(there, "\n")] = '\0';
+        if (list_highest(there, &last) == 0 && wanted > last)
+            return err_invalid(e, "Requested %s are not available - requested %s, available: %s",
+                               sets[i].plural, sets[i].asked, there);
+    }
+    return 0;
+}
+
 /* The shim's library answers to these names; other programs cannot be named yet. */
 static int check_runtime(const struct settings_host *h, struct wharf_error *e)
 {
@@ -419,6 +467,8 @@ int settings_check(const struct settings *s, struct wharf_error *e)
         r = check_log(h->log, e);
     if (r == 0)
         r = check_runtime(h, e);
+    if (r == 0)
+        r = check_cpuset(h, e);
     if (r == 0)
         r = check_modes(h, e);
     if (r == 0)

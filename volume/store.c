@@ -225,8 +225,9 @@ int volume_create(struct volume_store *s, const struct volume_spec *spec, struct
     if (!options || !labels)
         return err_nomem(e);
     if (spec->driver && *spec->driver && !streq(spec->driver, "local"))
-        return err_not_found(e, "create %s: plugin \"%s\" not found", named ? name : "volume",
-                             spec->driver);
+        return err_not_found(
+            e, "create %s: error looking up volume plugin %s: plugin \"%s\" not found",
+            named ? name : "volume", spec->driver, spec->driver);
     if (!named) {
         r = random_name(random, e);
         name = random;

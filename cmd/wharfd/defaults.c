@@ -280,7 +280,7 @@ static int defaults_call(struct service *s, struct message *m, struct reply *r,
 
     if (operation_is(m->op, "system.info"))
         return tell_info(d, m, r, e);
-    if (operation_is(m->op, "container.create") && json_is_object(m->body)) {
+    if (operation_is(m->op, "container.create") && json_object_size(m->body) > 0) {
         int n = fill_container(d, m->body, e);
 
         if (n < 0)
