@@ -32,7 +32,7 @@ static char *absolute(const char *path)
 }
 
 /* Beside the running program, as it is installed; or where the build leaves it. */
-static char *shim_beside_us(void)
+static char *program_beside_us(const char *name)
 {
     char path[4096];
     ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
@@ -42,11 +42,11 @@ static char *shim_beside_us(void)
     path[n] = '\0';
     char *slash = strrchr(path, '/');
     int dir = slash ? (int)(slash - path) : 0;
-    char *installed = str_format("%.*s/wharf-shim", dir, path);
+    char *installed = str_format("%.*s/%s", dir, path, name);
     if (!installed || access(installed, X_OK) == 0)
         return installed;
     free(installed);
-    return str_format("%.*s/../wharf-shim/wharf-shim", dir, path);
+    return str_format("%.*s/../%s/%s", dir, path, name, name);
 }
 
 static int engine_paths(struct engine *en, const struct engine_options *o, struct wharf_error *e)
@@ -62,8 +62,9 @@ static int engine_paths(struct engine *en, const struct engine_options *o, struc
         en->run = strdup("/run/wharf");
     else
         en->run = str_format("%s/run", en->root);
-    en->shim = o->shim ? absolute(o->shim) : shim_beside_us();
-    return en->run && en->shim ? 0 : err_nomem(e);
+    en->shim = o->shim ? absolute(o->shim) : program_beside_us("wharf-shim");
+    en->init = program_beside_us("wharf-init");
+    return en->run && en->shim && en->init ? 0 : err_nomem(e);
 }
 
 /* Folders: only their owner may enter, but those of images and containers, whose users may be
@@ -129,6 +130,7 @@ void engine_close(struct engine *en)
     fd_close(en->containers_fd);
     fd_close(en->root_fd);
     free(en->shim);
+    free(en->init);
     free(en->run);
     free(en->root);
     free(en);

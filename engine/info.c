@@ -180,7 +180,7 @@ static json_t *constants(void)
         "wharf-shim", "runtimeArgs", "status", "runc", "path", "wharf-shim", "runtimeArgs",
         "status", "DefaultRuntime", "wharf", "Swarm", "LocalNodeState", "inactive",
         "ControlAvailable", 0, "NodeID", "", "NodeAddr", "", "Error", "", "RemoteManagers",
-        "BridgeNfIptables", 0, "Isolation", "", "InitBinary", "wharf-shim", "ContainerdCommit",
+        "BridgeNfIptables", 0, "Isolation", "", "InitBinary", "wharf-init", "ContainerdCommit",
         "ID", "", "RuncCommit", "ID", "", "InitCommit", "ID", "", "SecurityOptions",
         "name=seccomp,profile=builtin", "name=cgroupns", "Labels", "Warnings", "GenericResources",
         "HttpProxy", "", "HttpsProxy", "", "NoProxy", "", "DefaultAddressPools");

@@ -17,7 +17,7 @@
 struct listing;
 
 struct engine {
-    char *root, *run, *shim; /* absolute */
+    char *root, *run, *shim, *init; /* absolute */
     int root_fd, containers_fd;
     bool many_users;
     int lock_file; /* to ask lock_held; holds none itself */

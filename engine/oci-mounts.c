@@ -110,6 +110,8 @@ static int put_etc(const struct oci_input *in, struct arena *arena, struct buf *
         if (!has_mount(in, target))
             put_mount(b, target, "bind", source, "rbind,rprivate");
     }
+    if (in->init)
+        put_mount(b, OCI_INIT, "bind", in->init, "bind,ro,rprivate,nosuid,nodev");
     return 0;
 }
 

@@ -64,6 +64,19 @@ int oci_command(const struct settings *settings, struct arena *arena, field_stri
     return 0;
 }
 
+static int under_init(field_strings *args, struct arena *arena, struct wharf_error *e)
+{
+    char **items = arena_array(arena, args->count + 2, sizeof(*items));
+
+    if (!items)
+        return err_nomem(e);
+    items[0] = (char *)(uintptr_t)OCI_INIT;
+    items[1] = (char *)(uintptr_t) "--";
+    memcpy(items + 2, args->items, args->count * sizeof(*items));
+    *args = (field_strings){ items, args->count + 2 };
+    return 0;
+}
+
 struct environment {
     const char **items;
     size_t count, room;
@@ -153,6 +166,8 @@ int put_process(const struct oci_input *in, const struct oci_exec *exec,
         args = exec->args;
     else
         r = oci_command(s, arena, &args, e);
+    if (r == 0 && !exec && in->init)
+        r = under_init(&args, arena, e);
     if (r < 0)
         return r;
     buf_printf(b, "{\"terminal\":%s", tty ? "true" : "false");

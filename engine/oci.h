@@ -13,6 +13,7 @@
 #include "engine/users.h"
 
 #define OCI_TEXT_MAX (4u << 20)
+#define OCI_INIT     "/sbin/docker-init" /* where programs look for it (HostConfig.Init) */
 
 /* A device beside those that every container has. */
 struct oci_device {
@@ -81,6 +82,7 @@ struct oci_input {
     struct oci_joined joined;
     const char *shm;         /* a directory to be /dev/shm; NULL: a tmpfs of its own */
     const char *propagation; /* of the root; NULL: private */
+    const char *init;        /* the program that becomes OCI_INIT, pid 1; NULL: none */
     uint64_t rows, columns;  /* of the terminal; 0: unknown */
 };
 

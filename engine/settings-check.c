@@ -437,7 +437,6 @@ static int check_awaited(const struct settings *s, struct wharf_error *e)
         const char *name;
         bool asked;
     } awaited[] = {
-        { "HostConfig.Init", h->init.set && h->init.value },
         { "HostConfig.LogConfig.Type local", h->log && streq_null(h->log->type, "local") },
     };
 

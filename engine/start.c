@@ -46,6 +46,7 @@ int plan_make(struct engine *en, const struct record *r, int root_mount, const c
         .etc = arena_format(p->arena, "%s/%s/%s", en->root, CONTAINERS_DIR, r->id),
         .settings = s,
         .user = &p->user,
+        .init = s->host->init.set && s->host->init.value ? en->init : NULL,
     };
     if (code == 0)
         code = channels_collect(s->host, en->run, p->arena, &p->input.channels, e);

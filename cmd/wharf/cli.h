@@ -144,7 +144,7 @@ int info_command(struct cli *cli, void *options, int argc, char **argv);
 
 /* their options */
 struct run_options {
-    bool interactive, tty, detach, rm, read_only, privileged, quiet;
+    bool interactive, tty, detach, rm, read_only, privileged, quiet, init;
     char **env, **env_file, **volumes, **cap_add, **cap_drop, **security, **labels, **tmpfs,
         **ulimits;
     char **volumes_from, **device_rules, **dns_search, **dns_options, **annotations;

@@ -103,6 +103,8 @@ static const struct flag run_flags[] = {
     { "pid", 0, FLAG_STR, F(run_options, pid), "MODE", "PID namespace: host, container:NAME" },
     { "pids-limit", 0, FLAG_INT, F(run_options, pids), "N", "Limit of processes; -1: none" },
     { "platform", 0, FLAG_STR, F(run_options, platform), "OS/ARCH", "Pull it for this platform" },
+    { "init", 0, FLAG_BOOL, F(run_options, init), NULL,
+      "Run an init in the container that forwards signals and reaps processes" },
     { "privileged", 0, FLAG_BOOL, F(run_options, privileged), NULL,
       "All capabilities and devices, no confinement" },
     { "publish", 'p', FLAG_LIST, F(run_options, publish), "[[IP:]PORT:]PORT[/PROTOCOL]",

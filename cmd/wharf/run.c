@@ -245,6 +245,7 @@ static int host_settings(const struct run_options *o, const struct lists *l, str
         .oom_score_adj = o->oom_score_adj,
         .shm_size = o->shm_size,
         .privileged = o->privileged,
+        .init = { o->init, o->init },
         .readonly_rootfs = o->read_only,
         .auto_remove = o->rm,
         .cap_add = strings(o->cap_add),

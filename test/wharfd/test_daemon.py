@@ -220,3 +220,17 @@ def test_page(daemon):
     assert done.returncode == 0, done.stderr
     assert "API version:" in done.stdout and "Reloaded configuration" in done.stderr
     subprocess.run(["rm", "-rf", "page", "/run/w"], check=True)
+
+
+def test_init(daemon):
+    """--init: signals reach the command, orphans are reaped, its exit code is the container's."""
+    d = daemon()
+    d.cli("run", "-d", "--name", "cc", "--init", "--network", "none", "busybox", "sh", "-c",
+          "(sleep 0.01 &); trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done")
+    wait_for(lambda: d.cli("logs", "cc") == "up", "its trap")
+    assert d.cli("exec", "cc", "cat", "/proc/1/comm") == "docker-init"
+    wait_for(lambda: " Z " not in d.cli("exec", "cc", "sh", "-c", "cat /proc/[0-9]*/stat"), "the reaping")
+    d.cli("stop", "-t", "5", "cc")
+    assert inspected(d, "cc", ".State.ExitCode") == 9
+    assert inspected(d, "cc", ".Path") == "sh"
+    d.cli("run", "--rm", "--init", "--network", "none", "busybox", "nosuch", code=127)
