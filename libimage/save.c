@@ -251,9 +251,9 @@ static int write_all(struct save *s, struct wharf_error *e)
     if (r == 0 && json_object_size(s->repositories))
         r = write_json(s, "repositories", s->repositories);
     if (r == 0)
-        r = tarout_directory(&s->out, "blobs/", s->created);
+        r = tarout_directory(&s->out, "blobs", s->created);
     if (r == 0)
-        r = tarout_directory(&s->out, "blobs/sha256/", s->created);
+        r = tarout_directory(&s->out, "blobs/sha256", s->created);
     if (r == 0)
         r = write_blobs(s, e);
     if (r == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writing a tar (POSIX ustar), to a descriptor of any kind. Contents that stand in files go out by
+ * Writing a tar (tar-head.h) to a descriptor of any kind. Contents that stand in files go out by
  * copy_file_range or sendfile: they never pass through this process. What goes in here decides
  * every byte that comes out: owners are root, times are what the caller says.
  */
@@ -18,7 +18,6 @@ struct tarout {
     int (*step)(struct tarout *self, int64_t done);
     void *arg;
 };
-enum { TAROUT_NAME_MAX = 900 };
 /* 0 or -errno. */
 int tarout_directory(struct tarout *t, const char *name, int64_t mtime);
 int tarout_text(struct tarout *t, const char *name, const void *data, int64_t len, int64_t mtime);

@@ -172,7 +172,7 @@ static const char *earlier_link(struct diff *d, const struct stat *st)
     return first;
 }
 
-static int put_entry(struct diff *d, const struct sink_entry *entry)
+static int put_entry(struct diff *d, const struct tar_member *entry)
 {
     int64_t limit = d->job->store->limits.layer_entries;
 
@@ -185,7 +185,7 @@ static int put_entry(struct diff *d, const struct sink_entry *entry)
 
 static int put_other(struct diff *d, int dir, const char *name, const struct stat *st)
 {
-    struct sink_entry entry = { .name = d->path, .st = *st, .xattrs = &d->xattrs };
+    struct tar_member entry = { .name = d->path, .st = *st, .xattrs = &d->xattrs };
     char target[IMAGE_PATH_MAX + 1];
     int r = read_xattrs(d, dir, name);
 
@@ -217,7 +217,7 @@ static int put_other(struct diff *d, int dir, const char *name, const struct sta
 static int put_whiteout(struct diff *d, size_t len, const char *name, const struct stat *st)
 {
     char path[IMAGE_PATH_MAX + 300];
-    struct sink_entry entry = { .name = path, .st = { .st_mode = S_IFREG } };
+    struct tar_member entry = { .name = path, .st = { .st_mode = S_IFREG } };
 
     entry.st.st_mtime = d->epoch >= 0 ? MIN(st->st_mtime, d->epoch) : st->st_mtime;
     snprintf(path, sizeof(path), "%.*s%s.wh.%s", (int)len, d->path, len ? "/" : "",
@@ -297,7 +297,7 @@ static int put_directory(struct diff *d, int dir, size_t len)
 static int put_root(struct diff *d, int tree, int top)
 {
     struct stat have, below = { .st_mode = S_IFDIR | 0755 };
-    struct sink_entry entry = { .name = "." };
+    struct tar_member entry = { .name = "." };
 
     if (fstat(tree, &have) < 0 || (top >= 0 && fstat(top, &below) < 0))
         return fail(d, -errno, "look at the root of");
@@ -329,7 +329,7 @@ int diff_write(struct job *job, int tree, int top, struct layer_ref *ret, bool *
     autojson json_t *links = json_object();
     auto_of(sink_free) struct sink *sink = NULL;
     autofree char *buffer = malloc(READ_SIZE);
-    autobuf struct buf xattrs = BUF(SINK_XATTRS_MAX);
+    autobuf struct buf xattrs = BUF(TAR_XATTRS_MAX);
     struct diff *d = calloc(1, sizeof(*d));
     char name[INTAKE_NAME_MAX];
     autoclose int fd = intake_create(&job->intake, name, e);

@@ -3,7 +3,6 @@
  */
 #include "libimage/build/sink.h"
 
-#include <sys/sysmacros.h>
 #include "base/fd.h"
 #include "base/str.h"
 #if HAVE_ISAL
@@ -12,7 +11,7 @@
 #include <zlib.h>
 #endif
 
-enum { BLOCK = 512, CHUNK = 256 << 10, NAME_FIELD = 100, PREFIX_FIELD = 155 };
+enum { CHUNK = 256 << 10 };
 
 struct sink {
     int fd;
@@ -109,7 +108,7 @@ static int put(struct sink *s, const void *data, size_t len, struct wharf_error 
 
 static int put_zeros(struct sink *s, size_t len, struct wharf_error *e)
 {
-    static const char zeros[2 * BLOCK];
+    static const char zeros[2 * TAR_BLOCK];
 
     return len > 0 ? put(s, zeros, len, e) : 0;
 }
@@ -137,169 +136,16 @@ void sink_free(struct sink *s)
     free(s);
 }
 
-/* ---- headers [POSIX pax, "ustar Interchange Format"] ----------------------------------------- */
-
-struct header {
-    char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type;
-    char linkname[100], magic[6], version[2], uname[32], gname[32], devmajor[8], devminor[8];
-    char prefix[155], pad[12];
-};
-_Static_assert(sizeof(struct header) == BLOCK, "a tar header is a block");
-
-/* False if the number has too many digits for the field. */
-static bool put_octal(char *field, size_t size, uint64_t value)
+int sink_entry(struct sink *s, const struct tar_member *entry, struct wharf_error *e)
 {
-    for (size_t i = size - 1; i-- > 0; value >>= 3)
-        field[i] = (char)('0' + (value & 7));
-    return value == 0;
-}
+    autobuf struct buf head = BUF(TAR_HEAD_MAX);
+    int r = tar_head(entry, &head);
 
-static void add_record(struct buf *pax, const char *key, const void *value, size_t len)
-{
-    size_t plain = 1 + strlen(key) + 1 + len + 1, total = plain + 1;
-    char digits[24];
-
-    /* the length counts its own digits */
-    while (plain + (size_t)snprintf(digits, sizeof(digits), "%zu", total) != total)
-        total = plain + strlen(digits);
-    buf_printf(pax, "%zu %s=", total, key);
-    buf_add(pax, value, len);
-    buf_char(pax, '\n');
-}
-
-static void add_number(struct buf *pax, const char *key, long long value)
-{
-    char text[32];
-
-    snprintf(text, sizeof(text), "%lld", value);
-    add_record(pax, key, text, strlen(text));
-}
-
-/* Into name, or prefix and name; false: into neither. */
-static bool put_name(struct header *h, const char *name)
-{
-    size_t len = strlen(name);
-    const char *cut;
-
-    if (len <= NAME_FIELD) {
-        memcpy(h->name, name, len);
-        return true;
-    }
-    if (len > NAME_FIELD + 1 + PREFIX_FIELD)
-        return false;
-    cut = strchr(name + len - NAME_FIELD - 1, '/');
-    if (!cut || !cut[1] || (size_t)(cut - name) > PREFIX_FIELD)
-        return false;
-    memcpy(h->prefix, name, (size_t)(cut - name));
-    memcpy(h->name, cut + 1, strlen(cut + 1));
-    return true;
-}
-
-static char type_of(const struct sink_entry *entry)
-{
-    if (entry->hard)
-        return '1';
-    switch (entry->st.st_mode & S_IFMT) {
-    case S_IFDIR:
-        return '5';
-    case S_IFLNK:
-        return '2';
-    case S_IFCHR:
-        return '3';
-    case S_IFBLK:
-        return '4';
-    case S_IFIFO:
-        return '6';
-    default:
-        return '0';
-    }
-}
-
-static int put_header(struct sink *s, struct header *h, struct wharf_error *e)
-{
-    unsigned sum = 0;
-
-    memcpy(h->magic, "ustar", 6);
-    memcpy(h->version, "00", 2);
-    memset(h->checksum, ' ', sizeof(h->checksum));
-    for (size_t i = 0; i < sizeof(*h); i++)
-        sum += ((unsigned char *)h)[i];
-    put_octal(h->checksum, 7, sum);
-    return put(s, h, sizeof(*h), e);
-}
-
-static int put_pax(struct sink *s, const struct buf *pax, struct wharf_error *e)
-{
-    struct header h = { .type = 'x', .name = "PaxHeaders.0/x" };
-    int r;
-
-    put_octal(h.mode, sizeof(h.mode), 0644);
-    put_octal(h.uid, sizeof(h.uid), 0);
-    put_octal(h.gid, sizeof(h.gid), 0);
-    put_octal(h.size, sizeof(h.size), pax->len);
-    put_octal(h.mtime, sizeof(h.mtime), 0);
-    r = put_header(s, &h, e);
-    if (r == 0)
-        r = put(s, pax->data, pax->len, e);
-    return r < 0 ? r : put_zeros(s, -pax->len & (BLOCK - 1), e);
-}
-
-static void add_xattrs(struct buf *pax, const struct buf *xattrs)
-{
-    for (size_t at = 0; xattrs && at < xattrs->len;) {
-        const char *name = xattrs->data + at;
-        autofree char *key = str_format("SCHILY.xattr.%s", name);
-        uint32_t len;
-
-        at += strlen(name) + 1;
-        memcpy(&len, xattrs->data + at, sizeof(len));
-        at += sizeof(len);
-        if (key)
-            add_record(pax, key, xattrs->data + at, len);
-        else
-            pax->error = -ENOMEM;
-        at += len;
-    }
-}
-
-int sink_entry(struct sink *s, const struct sink_entry *entry, struct wharf_error *e)
-{
-    const struct stat *st = &entry->st;
-    struct header h = { .type = type_of(entry) };
-    autobuf struct buf pax = BUF(2 * SINK_XATTRS_MAX);
-    autofree char *name = str_format("%s%s", entry->name, h.type == '5' ? "/" : "");
-    uint64_t size = h.type == '0' ? (uint64_t)st->st_size : 0;
-    int r;
-
-    if (!name)
-        return err_nomem(e);
-    if (!put_name(&h, name))
-        add_record(&pax, "path", name, strlen(name));
-    if (entry->link && strlen(entry->link) > sizeof(h.linkname))
-        add_record(&pax, "linkpath", entry->link, strlen(entry->link));
-    else if (entry->link)
-        memcpy(h.linkname, entry->link, strlen(entry->link));
-    put_octal(h.mode, sizeof(h.mode), st->st_mode & 07777);
-    if (!put_octal(h.uid, sizeof(h.uid), st->st_uid))
-        add_number(&pax, "uid", st->st_uid);
-    if (!put_octal(h.gid, sizeof(h.gid), st->st_gid))
-        add_number(&pax, "gid", st->st_gid);
-    if (!put_octal(h.size, sizeof(h.size), size))
-        add_number(&pax, "size", (long long)size);
-    if (!put_octal(h.mtime, sizeof(h.mtime), st->st_mtime < 0 ? 0 : (uint64_t)st->st_mtime) ||
-        st->st_mtime < 0)
-        add_number(&pax, "mtime", (long long)st->st_mtime);
-    if (h.type == '3' || h.type == '4') {
-        put_octal(h.devmajor, sizeof(h.devmajor), major(st->st_rdev));
-        put_octal(h.devminor, sizeof(h.devminor), minor(st->st_rdev));
-    }
-    add_xattrs(&pax, entry->xattrs);
-    if (pax.error)
-        return err_code(e, pax.error, "the attributes of '%.200s' are too large", entry->name);
-    r = pax.len > 0 ? put_pax(s, &pax, e) : 0;
-    s->pending = (int64_t)size;
-    s->padding = (int64_t)(-size & (BLOCK - 1));
-    return r < 0 ? r : put_header(s, &h, e);
+    if (r < 0)
+        return err_code(e, r, "the attributes of '%.200s' are too large", entry->name);
+    s->pending = S_ISREG(entry->st.st_mode) && !entry->hard ? (int64_t)entry->st.st_size : 0;
+    s->padding = (int64_t)tar_padding((uint64_t)s->pending);
+    return put(s, head.data, head.len, e);
 }
 
 int sink_data(struct sink *s, const void *data, size_t len, struct wharf_error *e)
@@ -313,7 +159,7 @@ int sink_data(struct sink *s, const void *data, size_t len, struct wharf_error *
 int sink_end(struct sink *s, struct digest *ret_diff, struct digest *ret_blob, int64_t *ret_size,
              struct wharf_error *e)
 {
-    int r = put_zeros(s, 2 * BLOCK, e);
+    int r = put_zeros(s, 2 * TAR_BLOCK, e);
 
     if (r == 0)
         r = write_packed(s, NULL, 0, true, e);
