@@ -116,12 +116,30 @@ struct exchange {
     int failed; /* of the reply: whoever asked is gone */
 };
 
-/* Headers that are part of an answer (docker-api 3.9). */
+static int begin(struct exchange *x, unsigned status)
+{
+    char *type = NULL;
+    enum form form = x->message->op->reply;
+
+    curl_easy_getinfo(x->curl, CURLINFO_CONTENT_TYPE, &type);
+    if (status >= 400)
+        form = FORM_JSON;
+    else if (form == FORM_CONNECTION) /* of an exec that nobody is attached to */
+        form = FORM_TEXT;
+    else if (form == FORM_MULTIPLEXED && type && strstr(type, "raw-stream"))
+        form = FORM_CONNECTION;
+    return reply_begin(x->reply, status, form);
+}
+
+/* Headers that are part of an answer (docker-api 3.9). The head is passed on when it ends: of a
+ * wait or a follow the body may come much later, and the CLI starts a container only when it has
+ * the head of its wait. */
 static size_t on_header(char *line, size_t size, size_t count, void *user)
 {
     static const char stat_name[] = "X-Docker-Container-Path-Stat";
     struct exchange *x = user;
     size_t len = size * count, n = sizeof stat_name - 1;
+    long status = 0;
 
     if (len > n + 1 && !strncasecmp(line, stat_name, n) && line[n] == ':') {
         autofree char *value = strndup(line + n + 1, len - n - 1);
@@ -131,32 +149,18 @@ static size_t on_header(char *line, size_t size, size_t count, void *user)
             reply_header(x->reply, stat_name, value + strspn(value, " "));
         }
     }
-    return len;
-}
-
-static int begin(struct exchange *x)
-{
-    long status = 0;
-    char *type = NULL;
-    enum form form = x->message->op->reply;
-
-    curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(x->curl, CURLINFO_CONTENT_TYPE, &type);
-    if (status >= 400)
-        form = FORM_JSON;
-    else if (form == FORM_CONNECTION) /* of an exec that nobody is attached to */
-        form = FORM_TEXT;
-    else if (form == FORM_MULTIPLEXED && type && strstr(type, "raw-stream"))
-        form = FORM_CONNECTION;
-    return reply_begin(x->reply, (unsigned)status, form);
+    if (len <= 2 && x->reply->state == REPLY_OPEN) { /* the empty line */
+        curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
+        if (status >= 200)
+            x->failed = begin(x, (unsigned)status);
+    }
+    return x->failed < 0 ? 0 : len;
 }
 
 static size_t on_bytes(char *data, size_t size, size_t count, void *user)
 {
     struct exchange *x = user;
 
-    if (x->reply->state == REPLY_OPEN)
-        x->failed = begin(x);
     if (x->failed == 0)
         x->failed = reply_write(x->reply, data, size * count);
     return x->failed < 0 ? 0 : size * count;
@@ -318,8 +322,6 @@ static int exchange(struct docker *d, struct message *m, struct reply *r, unsign
     docker_connect_options(d, x.curl);
     request_options(x.curl, &x, url.data, headers, body);
     code = curl_easy_perform(x.curl);
-    if (code == CURLE_OK && r->state == REPLY_OPEN) /* no body */
-        x.failed = begin(&x);
     curl_slist_free_all(headers);
     give_handle(d, x.curl);
     if (x.failed < 0)
