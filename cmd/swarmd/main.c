@@ -6,8 +6,11 @@
  *     swarmd 'dockerserver unix:///run/d.sock' 'debug' 'docker unix:///run/docker.sock'
  *     swarmd 'dockerserver tcp://127.0.0.1:4243 | aggregate (engine) (docker tcp://10.0.0.2:2375)'
  *
+ *     swarmd --verify-audit PATH                              checks what 'authorize' wrote
+ *
  * Each argument is a part of one pipeline, as in 2014; the language is that of swarm.h.
  */
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,12 +18,27 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "cmd/swarmd/types.h"
+#include "libswarm/filters/audit.h"
 
 static int list_types(void)
 {
-    puts("Usage: swarmd SERVICE...\n\nServices:");
+    puts("Usage: swarmd SERVICE...\n       swarmd --verify-audit PATH\n\nServices:");
     for (const struct service_type *t = swarmd_types; t->name; t++)
         printf("  %-44s %s\n", t->usage, t->help);
+    return 0;
+}
+
+/* Does each line of an audit log follow from the one before? */
+static int verify(const char *path)
+{
+    struct wharf_error e = { 0 };
+    uint64_t lines;
+
+    if (audit_verify(path, &lines, &e) < 0) {
+        fprintf(stderr, "swarmd: %s\n", e.message);
+        return wharf_error_exit(&e);
+    }
+    printf("%s: %" PRIu64 " lines, unbroken\n", path, lines);
     return 0;
 }
 
@@ -42,6 +60,8 @@ int main(int argc, char **argv)
 
     if (argc == 1 || streq(argv[1], "--help") || streq(argv[1], "-h"))
         return list_types();
+    if (streq(argv[1], "--verify-audit") && argc == 3)
+        return verify(argv[2]);
     for (int i = 1; i < argc; i++)
         buf_printf(&text, "%s%s", i > 1 ? " | " : "", argv[i]);
     sigemptyset(&ends);

@@ -5,13 +5,12 @@
  */
 #include "cmd/swarmd/types.h"
 
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
+#include <stdlib.h>
 #include "base/err.h"
 #include "base/str.h"
 #include "door/chan-server.h"
 #include "door/docker-server.h"
+#include "door/listen.h"
 #include "engine/service.h"
 #include "libimage/build/fetch.h"
 #include "libswarm/adapters/adapters.h"
@@ -51,13 +50,17 @@ static const struct engine_remote remote = { .pull = image_pull,
 static int engine_make(const struct service_arguments *a, struct service **ret,
                        struct wharf_error *e)
 {
-    struct engine_options options = { .root = a->word_count ? a->words[0] : NULL, .reaps = true };
+    bool shared = a->word_count && streq(a->words[a->word_count - 1], "many-users");
+    size_t count = a->word_count - shared;
+    struct engine_options options = { .root = count ? a->words[0] : NULL,
+                                      .reaps = true,
+                                      .many_users = shared };
     struct engine_service_options with = { .remote = &remote };
     struct engine_holder *h;
     int r;
 
-    if (a->word_count > 1 || a->inner_count)
-        return err_invalid(e, "at most a root directory is expected");
+    if (count > 1 || a->inner_count)
+        return err_invalid(e, "at most a root directory and 'many-users' are expected");
     h = (struct engine_holder *)service_new(sizeof *h, &holder_ops);
     if (!h)
         return err_nomem(e);
@@ -79,7 +82,7 @@ struct door {
     struct service *inner;
     struct chan_server *chan;
     struct docker_server *docker;
-    char *socket_path; /* removed at the end */
+    struct listen_set *listen; /* what the Docker door opened */
 };
 
 static int door_call(struct service *s, struct message *m, struct reply *r, struct wharf_error *e)
@@ -94,9 +97,9 @@ static void door_free(struct service *s)
 
     chan_server_stop(d->chan);
     docker_server_free(d->docker);
-    if (d->socket_path)
-        unlink(d->socket_path);
-    free(d->socket_path);
+    if (d->listen)
+        listen_done(d->listen);
+    free(d->listen);
     service_unref(d->inner);
 }
 
@@ -106,7 +109,7 @@ static int door_new(const struct service_arguments *a, struct door **ret, struct
 {
     struct door *d;
 
-    if (a->word_count != 1 || a->inner_count != 1)
+    if (a->word_count == 0 || a->inner_count != 1)
         return err_invalid(e, "an address and one service behind it are expected");
     d = (struct door *)service_new(sizeof *d, &door_ops);
     if (!d)
@@ -120,7 +123,7 @@ static int chan_door_make(const struct service_arguments *a, struct service **re
                           struct wharf_error *e)
 {
     struct door *d = NULL;
-    int r = door_new(a, &d, e);
+    int r = a->word_count == 1 ? door_new(a, &d, e) : err_invalid(e, "one address is expected");
 
     if (r == 0) {
         r = chan_server_start(a->words[0], NULL, d->inner, &d->chan, e);
@@ -132,69 +135,61 @@ static int chan_door_make(const struct service_arguments *a, struct service **re
     return r;
 }
 
-/* A socket of its own, for root and its group alone; a path that somebody listens on is taken. */
-static int listen_at(const char *path, struct wharf_error *e)
+/* dockerd's addresses (door/listen.h). The API gives power over the machine, and over TCP anybody
+ * who reaches it is the engine's user: only where the composition says so. */
+static int listen_to(struct door *d, const struct service_arguments *a, struct wharf_error *e)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    const struct listen_options options = { 0 };
+    bool plain = a->word_count == 2;
+    int r = listen_add(d->listen, a->words[0], &options, e);
 
-    if (fd < 0)
-        return err_sys(e, "cannot make a socket");
-    if (strlen(path) >= sizeof address.sun_path)
-        return err_invalid(e, "the path of a socket is too long: '%s'", path);
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
-        return err_set(e, -EADDRINUSE, WHARF_ERROR_CONFLICT, "somebody listens at '%s'", path);
-    unlink(path);
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || chmod(path, 0660) < 0 ||
-        listen(fd, SOMAXCONN) < 0)
-        return err_sys(e, "cannot listen at '%s'", path);
-    return take_fd(&fd);
-}
+    for (size_t i = 0; r == 0 && i < d->listen->count; i++) {
+        struct listen_socket *s = &d->listen->sockets[i];
 
-static int docker_door_start(struct door *d, const char *path, struct wharf_error *e)
-{
-    int fd, r = docker_server_new(&d->docker, d->inner, e);
-
-    if (r < 0)
-        return r;
-    fd = listen_at(path, e);
-    if (fd < 0)
-        return fd;
-    d->socket_path = strdup(path);
-    r = docker_server_listen(d->docker, fd, NULL, e);
+        if (s->kind == LISTEN_TCP && !plain)
+            r = err_invalid(e,
+                            "will not serve %s without TLS: say 'insecure' behind the address if "
+                            "whoever reaches it may do all that the service can",
+                            s->name);
+        else
+            r = docker_server_listen(d->docker, take_fd(&s->fd), NULL, e);
+    }
     return r < 0 ? r : docker_server_start(d->docker, e);
 }
 
 static int docker_door_make(const struct service_arguments *a, struct service **ret,
                             struct wharf_error *e)
 {
-    const char *path = a->word_count == 1 ? str_after(a->words[0], "unix://") : NULL;
     struct door *d = NULL;
     int r;
 
-    if (a->word_count == 1 && !path)
-        return err_unsupported(e, "this door opens at unix://PATH only, not at '%s'", a->words[0]);
+    if (a->word_count < 1 || a->word_count > 2 ||
+        (a->word_count == 2 && !streq(a->words[1], "insecure")))
+        return err_invalid(e, "an address is expected, and for TCP without TLS 'insecure'");
     r = door_new(a, &d, e);
-    if (r == 0) {
-        r = docker_door_start(d, path, e);
-        if (r < 0)
-            service_unref(&d->service);
-    }
+    if (r < 0)
+        return r;
+    d->listen = calloc(1, sizeof *d->listen);
+    r = d->listen ? docker_server_new(&d->docker, d->inner, e) : err_nomem(e);
     if (r == 0)
+        r = listen_to(d, a, e);
+    if (r < 0)
+        service_unref(&d->service);
+    else
         *ret = &d->service;
     return r;
 }
 
 const struct service_type swarmd_types[] = {
     { "aggregate", "aggregate (A) (B) ...", "many services as one", aggregate_make },
+    { "authorize", "authorize single-user | owner [AUDIT-LOG] | A", "who may do what", guard_make },
     { "chan", "chan unix:PATH", "a service over libchan, such as wharfd", chan_make },
     { "chanserver", "chanserver unix:PATH | A", "a door for libchan callers", chan_door_make },
     { "debug", "debug | A", "tells of each message and its reply", debug_make },
     { "docker", "docker unix://PATH | tcp://HOST:PORT", "any Docker daemon", docker_make },
     { "dockerclient", "dockerclient ...", "docker, by its name of 2014", docker_make },
-    { "dockerserver", "dockerserver unix://PATH | A", "a door for Docker clients",
+    { "dockerserver", "dockerserver ADDRESS [insecure] | A", "a door for Docker clients",
       docker_door_make },
-    { "engine", "engine [ROOT]", "the containers of this machine", engine_make },
+    { "engine", "engine [ROOT] [many-users]", "the containers of this machine", engine_make },
     { NULL, NULL, NULL, NULL },
 };

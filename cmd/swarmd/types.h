@@ -7,4 +7,7 @@
 
 extern const struct service_type swarmd_types[]; /* ended by a NULL name */
 
+/* authorize, guard.c */
+int guard_make(const struct service_arguments *a, struct service **ret, struct wharf_error *e);
+
 #endif

@@ -33,17 +33,22 @@ static bool is_unreachable(const struct wharf_error *e)
 
 /* ---- home ------------------------------------------------------------------------------------ */
 
-/* The operation that tells whether a service has the object that `op` is about. */
+/* The operation that tells whether a service has the object that `op` is about. The path says what
+ * that is, not the row's resource: to make an exec is to find a container. */
 static const char *finder_of(const struct operation *op)
 {
     static const struct {
-        const char *resource, *finder;
-    } finders[] = { { "container", "container.inspect" }, { "exec", "exec.inspect" },
-                    { "image", "image.inspect" },         { "network", "network.inspect" },
-                    { "volume", "volume.inspect" },       { "plugin", "plugin.inspect" } };
+        const char *path, *finder;
+    } finders[] = { { "/containers/", "container.inspect" },
+                    { "/commit", "container.inspect" },
+                    { "/exec/", "exec.inspect" },
+                    { "/images/", "image.inspect" },
+                    { "/networks/", "network.inspect" },
+                    { "/volumes/", "volume.inspect" },
+                    { "/plugins/", "plugin.inspect" } };
 
     for (size_t i = 0; i < ARRAY_SIZE(finders); i++)
-        if (streq(op->resource, finders[i].resource))
+        if (str_after(op->path, finders[i].path))
             return finders[i].finder;
     return NULL;
 }

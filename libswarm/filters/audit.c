@@ -46,7 +46,7 @@ static int open_file(struct audit *a, struct wharf_error *e)
 /* Continues the chain from the end of the file. */
 static int find_end(struct audit *a, struct wharf_error *e)
 {
-    char tail[AUDIT_LINE_MAX + 2];
+    char tail[2 * AUDIT_LINE_MAX + 2]; /* a whole line and half a one */
     struct stat st;
     ssize_t n;
 
@@ -59,14 +59,16 @@ static int find_end(struct audit *a, struct wharf_error *e)
     n = pread(a->fd, tail, sizeof tail - 1, from);
     if (n <= 0)
         return err_sys(e, "cannot read '%s'", a->path);
-    if (tail[n - 1] != '\n') { /* torn: becomes a line of its own */
-        if (write(a->fd, "\n", 1) != 1)
-            return err_sys(e, "cannot write '%s'", a->path);
-        tail[n++] = '\n';
-        a->size++;
-    }
-    tail[n - 1] = '\0';
-    const char *newline = strrchr(tail, '\n'), *line = newline ? newline + 1 : tail;
+    tail[n] = '\0';
+    char *newline = strrchr(tail, '\n');
+    size_t torn = strlen(newline ? newline + 1 : tail); /* written by halves: nothing came of it */
+    if (torn && ftruncate(a->fd, (off_t)(a->size -= torn)) < 0)
+        return err_sys(e, "cannot shorten '%s'", a->path);
+    if (!newline)
+        return 0;
+    *newline = '\0';
+    newline = strrchr(tail, '\n');
+    const char *line = newline ? newline + 1 : tail;
     const char *seq = strstr(line, "{\"seq\":");
 
     hash_line(line, strlen(line), a->previous);

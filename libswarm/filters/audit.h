@@ -8,9 +8,10 @@
  *      "reason":"","previous":"<64 digits>"}
  *
  * `previous` is the hash of the whole line before, without its newline; the first one's is all
- * zeros. A line cut short by a power failure is completed to a line of its own on the next open and
- * counted as damaged by audit_verify, not silently dropped. One process writes at a time (flock).
- * At AUDIT_SIZE_MAX the file becomes FILE.1 (what was FILE.1 goes) and the chain continues.
+ * zeros. A line cut short by a kill or a power failure is taken away on the next open: a decision
+ * takes effect after its line is written, so nothing came of it. One process writes at a time
+ * (flock). At AUDIT_SIZE_MAX the file becomes FILE.1 (what was FILE.1 goes) and the chain
+ * continues.
  */
 #ifndef LIBSWARM_FILTERS_AUDIT_H
 #define LIBSWARM_FILTERS_AUDIT_H

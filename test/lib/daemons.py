@@ -9,12 +9,21 @@ from lib import bundle, engines
 from lib.engines import Engine
 
 
-def wharfd_program():
-    for path in ("build/bin/wharfd", "build/cmd/wharfd/wharfd"):
-        path = os.environ.get("WHARFD", os.path.join(bundle.TOP, path))
+def built(name):
+    """The program of that name, as installed or as built."""
+    for path in (f"build/bin/{name}", f"build/cmd/{name}/{name}"):
+        path = os.environ.get(name.upper(), os.path.join(bundle.TOP, path))
         if os.path.exists(path):
             return path
-    pytest.skip("wharfd is not built")
+    pytest.skip(f"{name} is not built")
+
+
+def wharfd_program():
+    return built("wharfd")
+
+
+def swarmd_program():
+    return built("swarmd")
 
 
 class Daemon:

@@ -6,17 +6,9 @@ import subprocess
 
 import pytest
 
-from lib import bundle, cgroups
-from lib.daemons import Daemon
+from lib import cgroups
+from lib.daemons import Daemon, swarmd_program
 from lib.rootfs import busybox_tar
-
-
-def swarmd_program():
-    for path in ("build/bin/swarmd", "build/cmd/swarmd/swarmd"):
-        path = os.environ.get("SWARMD", os.path.join(bundle.TOP, path))
-        if os.path.exists(path):
-            return path
-    pytest.skip("swarmd is not built")
 
 
 class Compositions:
