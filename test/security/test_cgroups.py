@@ -122,7 +122,8 @@ def test_group_with_processes_is_refused(oci, view):
     try:
         oci.refuses({"linux.cgroupsPath": "/" + os.path.basename(path)})
         with open(f"/proc/{child}/stat") as f:
-            assert f.read().rsplit(")", 1)[1].split()[0] == "S", "the stranger was touched"
+            # R, D: it is still on its way to its sleep
+            assert f.read().rsplit(")", 1)[1].split()[0] in "SRD", "the stranger was touched"
         assert os.path.isdir(path)
     finally:
         os.kill(child, 9)

@@ -49,7 +49,7 @@ def test_clients(daemon, certificates):
                "tls/server-key.pem", "--audit-log", "/tmp/w/audit", hosts=("-H", "unix:///tmp/w/wharfd.sock", "-H", HOST))
     assert as_client("alice", "ps", "-q") == (0, b"", "")
     code, _, error = as_client("other", "ps")
-    assert code == 1 and "tls" in error
+    assert code == 1 and "error during connect" in error  # the alert, or the hang-up behind it
     for name in ("", None):
         assert as_client(name, "ps")[0] == 1
     # through a hijacked connection, both ways, more than any buffer on the way
