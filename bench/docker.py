@@ -127,7 +127,7 @@ class Daemon:
     def write_log(self):
         lines = LOG_MB * 1000000 // 80
         name = self.create(["sh", "-c", f"yes {'x' * 79} | head -n {lines}"],
-                           LogConfig={"Type": "json-file", "Config": {"max-size": "-1"}})
+                           LogConfig={"Type": "json-file", "Config": {"max-size": "1g"}})
         cpu, begin = self.cpu_ms(), time.monotonic()
         self.api("POST", f"/containers/{name}/start")
         self.api("POST", f"/containers/{name}/wait")
