@@ -255,6 +255,16 @@ static ssize_t write_once(struct chan_session *s)
     return sent;
 }
 
+/* The peer reads no more, but what it sent before is still to be read, and may be all that we wait
+ * for: the rest of its messages and its goodbye. The reader, who finds the end behind them, tells
+ * how the connection ended; without one the failed write does. */
+static bool reader_tells(const struct chan_session *s, ssize_t error)
+{
+    bool hung_up = error == -EPIPE || error == -ECONNRESET;
+
+    return hung_up && (s->reading || s->handling || s->shutting);
+}
+
 int session_write(struct chan_session *s)
 {
     ssize_t n = 0;
@@ -266,7 +276,10 @@ int session_write(struct chan_session *s)
         if (n < 0)
             break;
     }
-    if (n < 0 && n != -EAGAIN) {
+    if (n < 0 && reader_tells(s, n)) {
+        fds_sent(&s->out, s->out.n_fds);
+        out_consume(&s->out, out_pending(&s->out));
+    } else if (n < 0 && n != -EAGAIN) {
         struct wharf_error why = { 0 };
 
         err_code(&why, (int)n, "cannot write to the connection");

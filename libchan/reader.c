@@ -81,10 +81,11 @@ static bool recognise(struct chan_session *s)
 
 bool session_process(struct chan_session *s)
 {
-    bool progress = false, wanted_direct = s->direct_msg;
+    bool progress = false, wanted_direct = s->direct_msg, was_handling = s->handling;
 
     if (s->ended || !in_len(&s->in) || (!s->dialect && !recognise(s)))
         return false;
+    s->handling = true;
     while (!s->ended && in_len(&s->in) && s->dialect->input(s) > 0) {
         progress = true;
         s->in.want = 0;
@@ -93,6 +94,7 @@ bool session_process(struct chan_session *s)
     }
     if (out_pending(&s->out) && session_write(s) < 0 && !s->ended)
         burst_kick(s);
+    s->handling = was_handling;
     return progress;
 }
 
@@ -212,6 +214,7 @@ static void handle_read(struct chan_session *s, ssize_t n)
 {
     struct wharf_error why = { 0 };
 
+    s->handling = n > 0;
     if (n > 0) {
         if (s->options.keepalive_ms)
             s->last_read = time_now();
@@ -239,6 +242,7 @@ static void handle_read(struct chan_session *s, ssize_t n)
     }
     keepalive(s);
     session_write(s);
+    s->handling = false;
 }
 
 /* The reader: s->reading is ours. Returns with the lock held and without the role. */

@@ -574,8 +574,6 @@ static int in_ping(struct chan_session *s, const struct spdy_frame *f)
     struct spdy *d = spdy_of(s);
     bool theirs = (f->value & 1) == (s->accepting ? 1u : 0u);
 
-    if (d->goaway_sent && d->goaway_received)
-        return 0; /* the peer may be gone, and an answer would fail */
     if (theirs && out_pending(&s->out) < OUT_MAX) {
         spdy_write_ping(&d->frame, f->value);
         spdy_say(s);

@@ -757,6 +757,28 @@ static void die_everywhere(const char *name, bool old)
     free(bytes);
 }
 
+/* A peer that says GOAWAY and closes at once is done: that our answer to its ping finds nobody
+ * there does not keep us from reading the GOAWAY behind it. */
+static void test_goaway_behind_ping(void **state)
+{
+    static const char frames[] = "\x80\3\0\6\0\0\0\4\0\0\0\1"
+                                 "\x80\3\0\7\0\0\0\10\0\0\0\0\0\0\0";
+    struct chan_session *s;
+    int fd;
+
+    (void)state;
+    for (size_t ahead = 0; ahead <= 12; ahead += 12) {
+        s = fed(frames + ahead, sizeof(frames) - ahead, false, &fd);
+        close(fd);
+        assert_int_equal(chan_session_shutdown(s, SOON, NULL), 0);
+        chan_session_unref(s);
+    }
+    s = fed(frames, 12, false, &fd);
+    close(fd);
+    assert_int_equal(chan_session_shutdown(s, SOON, NULL), -ECONNRESET);
+    chan_session_unref(s);
+}
+
 static void test_peer_dies(void **state)
 {
     (void)state;
@@ -823,6 +845,7 @@ int main(void)
         cmocka_unit_test(test_golden_010),
         cmocka_unit_test(test_golden_answers),
         cmocka_unit_test(test_unix_2014),
+        cmocka_unit_test(test_goaway_behind_ping),
         cmocka_unit_test(test_peer_dies),
         cmocka_unit_test(test_hostile),
     };

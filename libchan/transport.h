@@ -219,9 +219,10 @@ struct chan_session {
     int ended;   /* -errno once the connection is of no use; `why` */
     struct wharf_error why;
 
-    bool reading;                /* somebody is the reader */
-    struct wait_list idle;       /* those who wait while another one reads */
-    struct chan *direct;         /* the reader wants the next message of this channel ... */
+    bool reading;          /* somebody is the reader */
+    bool handling;         /* what was read is being handled: its reader comes back for more */
+    struct wait_list idle; /* those who wait while another one reads */
+    struct chan *direct;   /* the reader wants the next message of this channel ... */
     struct chan_msg *direct_msg; /* ... here; set to NULL when it is there */
     struct waiter *parked;       /* the reader sleeps in poll and can be woken by its eventfd */
 
