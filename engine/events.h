@@ -26,6 +26,9 @@
     (256u << 10) /* a longer one is dropped: its labels are somebody's mistake                     \
                   */
 
+/* The attribute of a "die", and of the "destroy" that a container with --rm ends with. */
+#define EVENT_EXIT_CODE "exitCode"
+
 /* An event as a reader sees it. */
 struct event {
     int64_t owner, time_ns;

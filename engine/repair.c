@@ -63,7 +63,9 @@ static bool ends_removed(const struct record *r)
            (r->auto_remove && r->state != STATE_CREATED && r->state != STATE_EXITED);
 }
 
-int record_forget(struct engine *en, struct record *r, struct wharf_error *e)
+/* `extra`: attributes of its "destroy" event. */
+static int forget(struct engine *en, struct record *r, const char *const *extra,
+                  struct wharf_error *e)
 {
     struct image_store *images;
     bool was_made = r->state != STATE_CREATING; /* else nobody was told of it */
@@ -98,8 +100,13 @@ int record_forget(struct engine *en, struct record *r, struct wharf_error *e)
     if (code == 0)
         code = store_delete(en->store, r->id, e);
     if (code == 0 && was_made)
-        engine_emit(en, r, "destroy", NULL);
+        engine_emit(en, r, "destroy", extra);
     return code;
+}
+
+int record_forget(struct engine *en, struct record *r, struct wharf_error *e)
+{
+    return forget(en, r, NULL, e);
 }
 
 /* The start `r->generation` is over: how? */
@@ -122,12 +129,23 @@ static void read_exit(struct engine *en, struct record *r)
     r->pid = 0;
 }
 
+/* With --rm its end is told once more, for who asks for it when it is gone: wait.c. */
+static int repair_removed(struct engine *en, struct record *r, struct wharf_error *e)
+{
+    struct record end = *r;
+    char text[16];
+    const char *extra[] = { EVENT_EXIT_CODE, text, NULL };
+
+    read_exit(en, &end);
+    snprintf(text, sizeof(text), "%d", (int)end.exit_code);
+    int code = forget(en, r, extra, e);
+    return code < 0 ? code : -ENOENT;
+}
+
 static int repair_ended(struct engine *en, struct record *r, struct wharf_error *e)
 {
-    if (r->auto_remove) {
-        int code = record_forget(en, r, e);
-        return code < 0 ? code : -ENOENT;
-    }
+    if (r->auto_remove)
+        return repair_removed(en, r, e);
     read_exit(en, r);
     record_network_stop(en, r, NULL); /* what fails here, the next start or the removal does */
     return store_update(en->store, r, e);

@@ -117,6 +117,39 @@ static bool is_over(const struct engine_wait *w, const struct record *r)
     }
 }
 
+/* ---- one that is gone already ---- */
+
+/* Who starts a container with --rm and then waits for it must not need to be faster than the
+ * container is: for so long its exit code can still be had by its full id. */
+#define GONE_NS (60 * INT64_C(1000000000))
+
+static int gone_each(void *user, const struct event *event)
+{
+    int64_t *code = user;
+    const char *text =
+        event ? json_string_value(json_object_get(event->attributes, EVENT_EXIT_CODE)) : NULL;
+
+    if (text && streq(event->action, "destroy"))
+        parse_i64(text, 0, INT32_MAX, code);
+    return 0;
+}
+
+/* 2 with the code of a container that removed itself lately; or -ENOENT, and `e` as it was. */
+static int wait_gone(struct engine *en, struct principal who, const char *id, int64_t *ret_code)
+{
+    autojson json_t *filters = json_pack("{s:[s]}", "container", id);
+    autoclose int lock = strlen(id) == ID_LENGTH ? lock_take(en->root_fd, id, LOCK_CHANGE, true)
+                                                 : -1; /* who removes it has said so to the end */
+    int64_t now = time_now_ns(), code = -1;
+    const struct engine_events ask = { now - GONE_NS,     now,          filters, .gone_fd = -1,
+                                       .each = gone_each, .user = &code };
+
+    if (lock < 0 || !filters || engine_events(en, who, &ask, NULL) < 0 || code < 0)
+        return -ENOENT;
+    *ret_code = code;
+    return 2;
+}
+
 /* One look: 2 with the code: it is so. 1: registered. 0: look again. */
 static int wait_look(struct engine_wait *w, const char *reference, int64_t *ret_code,
                      struct wharf_error *e)
@@ -130,6 +163,8 @@ static int wait_look(struct engine_wait *w, const char *reference, int64_t *ret_
         *ret_code = w->code;
         return 2;
     }
+    if (code == -ENOENT && first && w->condition != WAIT_NEXT_EXIT)
+        return wait_gone(w->engine, w->who, reference, ret_code);
     if (code < 0)
         return code;
     if (first) {

@@ -140,6 +140,19 @@ def test_rm_happens_at_once(daemon):
     assert seen == ["create", "start", "die", "destroy"]
 
 
+def test_wait_after_rm(daemon):
+    """Who starts with --rm and then waits (dockerode's run) need not be faster than the container."""
+    d = daemon()
+    run = ["run", "-d", "--network", "none", "--name", "short", "--rm", "busybox"]
+    cid = d.cli(*run, "sh", "-c", "exit 7")
+    wait_for(lambda: not d.cli("ps", "-aq"), "the removal")
+    assert d.cli("wait", cid) == "7"
+    d.cli("wait", "short", code=1)
+    cid = d.cli(*run, "sleep", "60")
+    d.cli("rm", "-f", cid)
+    d.cli("wait", cid, code=1)
+
+
 def test_socket_activation(daemon, world):
     with socket.socket(socket.AF_UNIX) as s:
         s.bind("/tmp/w/given.sock")
